@@ -1,0 +1,1 @@
+//! What was asked for: flags, environment and file as people write them, then checked.

@@ -1,0 +1,1 @@
+//! Every metric of a validator, its name and meaning, in one list.

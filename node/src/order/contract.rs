@@ -1,0 +1,1 @@
+//! What every [`super::Order`] must do; each implementation's tests call it.

@@ -1,0 +1,1 @@
+//! The log on openraft: one group over the validators, its own storage and network.

@@ -1,0 +1,1 @@
+//! The store on local files.

@@ -1,0 +1,124 @@
+//! Decided blocks and the state after them. One block is one atomic write.
+//!
+//! [`embedded`] keeps blocks in segment files and unspent outputs in memory; [`memory`] is
+//! for tests and simulation.
+
+use std::sync::Arc;
+
+use cairn_ledger::{
+    block::{Block, Place, Tip},
+    genesis::Genesis,
+    ids::{Height, OutputReference, PublicKey, TransactionId},
+    rules::{Reads, View},
+    state::{Changes, StateHash},
+};
+
+pub mod embedded;
+pub mod memory;
+
+#[cfg(test)]
+mod contract;
+
+/// Trouble with the store: never the client's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full; nothing was written.
+    #[error("the disk that holds {path} is full")]
+    Full {
+        /// Which file.
+        path: String,
+    },
+    /// The operating system said no.
+    #[error("{doing} failed on {path}: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file.
+        path: String,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// What was read is not what was written.
+    #[error("{path} is damaged at byte {at}: {what}")]
+    Corrupt {
+        /// Which file.
+        path: String,
+        /// Where.
+        at: u64,
+        /// How.
+        what: String,
+    },
+    /// The directory belongs to another chain, another format, or another process.
+    #[error("{0}")]
+    Foreign(String),
+}
+
+/// Which outputs of an owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spent {
+    /// All.
+    Either,
+    /// Only those already spent.
+    Yes,
+    /// Only those still unspent.
+    No,
+}
+
+/// What became of a transaction, as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Located {
+    /// It is part of the ledger, there.
+    Committed(Place),
+    /// It was refused, there (the latest refusal when there were several).
+    Refused(Place),
+}
+
+/// Blocks and state.
+///
+/// All calls may block on the disk for a moment. `commit` is called by one thread, in
+/// height order; reads by many, at any time, and always see whole blocks.
+///
+/// Promises, each tested by the contract suite (`contract.rs`) on every implementation:
+/// when `commit` returns, the block, its certificate, the state and the position survive
+/// a crash, together; before, none does. Reopening gives the same answers.
+pub trait Store: Send + Sync + 'static {
+    /// What the next block builds upon, and the hash of the state there.
+    fn tip(&self) -> (Tip, StateHash);
+
+    /// The rows that were named, as of the tip.
+    fn view(&self, reads: &Reads) -> Result<View, StoreError>;
+
+    /// Stores the next block, durably and whole. An error leaves the store as it was, or
+    /// poisoned (every later commit fails): it is never half there.
+    ///
+    /// # Panics
+    /// When the block is not the next one, which is a bug of the caller.
+    fn commit(&self, block: &Arc<Block>, changes: &Changes) -> Result<(), StoreError>;
+
+    /// A block by height.
+    fn block(&self, height: Height) -> Result<Option<Arc<Block>>, StoreError>;
+
+    /// What became of a transaction. Committed wins over refused.
+    fn locate(&self, id: &TransactionId) -> Result<Option<Located>, StoreError>;
+
+    /// Committed transactions of an asset in chain order, its CREATE first; at most `most`.
+    fn transactions_of(&self, asset: &TransactionId, most: usize)
+    -> Result<Vec<Place>, StoreError>;
+
+    /// The newest committed transaction of an asset.
+    fn last_transaction_of(&self, asset: &TransactionId) -> Result<Option<Place>, StoreError>;
+
+    /// Outputs that list `owner` among their public keys, in chain order; at most `most`.
+    fn outputs_of(
+        &self,
+        owner: &PublicKey,
+        spent: Spent,
+        most: usize,
+    ) -> Result<Vec<OutputReference>, StoreError>;
+
+    /// Ends background work and flushes what can be flushed.
+    fn stop(&self);
+}
+
+/// What an opened store must know to read blocks back.
+pub type Chain = Arc<Genesis>;
