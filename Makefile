@@ -1,0 +1,60 @@
+# demo · test · check · fix · bench: each says what it does. `make` alone lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+# How many seeds the simulation runs. Continuous integration runs 1000.
+SIMULATION_SEEDS ?= 100
+# Tools that are not part of the project are kept outside the tree.
+TOOLS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/cairn-tools
+CARGO_DENY_VERSION := 0.20.2
+DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+
+.PHONY: help
+help: ## Lists what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: ## Starts a federation of four validators and tells its story
+	@echo "building cairn (release) ..."
+	@cargo build --release --quiet --bin cairn
+	@e2e/demo.sh target/release/cairn
+
+.PHONY: test
+test: check test-rust test-planted test-driver test-demo ## Everything: checks, unit, simulation, processes, the official driver, the demo
+	@echo "make test: all passed"
+
+.PHONY: test-rust
+test-rust:
+	CAIRN_SIM_SEEDS=$(SIMULATION_SEEDS) cargo test --workspace
+
+.PHONY: test-planted
+test-planted: # rules broken on purpose: the simulation must notice each
+	cargo test -p cairn-node --features planted-bugs --test sim planted
+
+.PHONY: test-driver
+test-driver: # the official BigchainDB driver from npm against a running federation
+	cargo build --quiet --bin cairn
+	e2e/driver/run.sh target/debug/cairn
+
+.PHONY: test-demo
+test-demo: demo
+
+.PHONY: check
+check: $(DENY) ## Format, lints, licences: looks, never writes
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	$(DENY) --offline check --config .deny.toml licenses bans sources
+
+.PHONY: fix
+fix: ## Formats, and applies what clippy can mend by itself
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt --all
+
+.PHONY: bench
+bench: ## Measures committed transactions per second with four validators on this machine
+	cargo build --release --bin cairn --bin cairn-bench
+	target/release/cairn-bench --cairn target/release/cairn $(BENCH)
+
+$(DENY):
+	@echo "installing cargo-deny $(CARGO_DENY_VERSION) into $(TOOLS) (once, some minutes) ..."
+	cargo install --quiet --debug --locked cargo-deny --version $(CARGO_DENY_VERSION) --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)
