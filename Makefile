@@ -43,7 +43,7 @@ test-demo: demo
 check: $(DENY) ## Format, lints, licences: looks, never writes
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
-	$(DENY) --offline check --config .deny.toml licenses bans sources
+	$(DENY) --offline --config .deny.toml check licenses bans sources
 
 .PHONY: fix
 fix: ## Formats, and applies what clippy can mend by itself
