@@ -1,0 +1,84 @@
+//! A small HTTP/1.1 client over one kept connection: enough to load a server without
+//! becoming the load.
+
+use anyhow::{Context, bail};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// One kept connection.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    address: String,
+    buffer: Vec<u8>,
+}
+
+/// What came back.
+pub(crate) struct Answer {
+    /// The status code.
+    pub(crate) status: u16,
+    /// The body.
+    pub(crate) body: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects to `host:port`.
+    pub(crate) async fn open(address: &str) -> anyhow::Result<Self> {
+        let stream =
+            TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, address: address.to_owned(), buffer: Vec::with_capacity(16 * 1024) })
+    }
+
+    /// Fetches a path.
+    pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<Answer> {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
+        self.stream.write_all(head.as_bytes()).await?;
+        self.answer().await
+    }
+
+    /// Posts JSON to a path.
+    pub(crate) async fn post(&mut self, path: &str, body: &[u8]) -> anyhow::Result<Answer> {
+        let mut request = format!(
+            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            self.address,
+            body.len()
+        )
+        .into_bytes();
+        request.extend_from_slice(body);
+        self.stream.write_all(&request).await?;
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> anyhow::Result<Answer> {
+        self.buffer.clear();
+        let head_end = loop {
+            self.fill().await?;
+            if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
+                break at + 4;
+            }
+        };
+        let head = std::str::from_utf8(&self.buffer[..head_end])?.to_ascii_lowercase();
+        let status = head.get(9..12).context("a status line")?.parse()?;
+        let length: usize = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length:"))
+            .map_or(Ok(0), |value| value.trim().parse())?;
+        while self.buffer.len() < head_end + length {
+            self.fill().await?;
+        }
+        Ok(Answer { status, body: self.buffer[head_end..head_end + length].to_vec() })
+    }
+
+    async fn fill(&mut self) -> anyhow::Result<()> {
+        if self.stream.read_buf(&mut self.buffer).await? == 0 {
+            bail!("{} closed the connection", self.address);
+        }
+        Ok(())
+    }
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
