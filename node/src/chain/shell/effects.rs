@@ -1,0 +1,421 @@
+//! The chain's thread at work: one event, its inputs, their effects, in order.
+
+use std::io::Write;
+
+use super::*;
+use crate::{
+    chain::{
+        executor::{ExecutorError, bytes_of_body},
+        journal::OwnSignature,
+        message::Evidence,
+    },
+    clock,
+};
+
+impl Chain {
+    /// Runs until told to stop, or until this node must not go on.
+    pub(super) fn run(mut self, events: &Receiver<Event>) -> Result<(), Fatal> {
+        let journal = std::mem::take(&mut self.replay);
+        self.tell(Input::Start { journal });
+        loop {
+            self.drain()?;
+            let event = match self.next_deadline() {
+                Some(wait) => events.recv_timeout(wait),
+                None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match event {
+                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return self.sync(),
+                Ok(event) => {
+                    self.take(event)?;
+                    self.drain()?;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.fire_timers()?;
+            self.give_up_on_the_log()?;
+            self.drain()?;
+            self.report();
+        }
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), Fatal> {
+        match event {
+            Event::Message { from, message } => {
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                if let Message::Status(status) = &message {
+                    self.best_peer = self.best_peer.max(status.height);
+                }
+                self.tell(Input::Received { from, message });
+                Ok(())
+            }
+            Event::Peers(peers) => {
+                self.peers_changed(peers);
+                Ok(())
+            }
+            Event::Prepared(prepared) => self.log_grew(prepared),
+            Event::Body { header, body } => {
+                if let Some(body) = body {
+                    self.executor.offer_body(&header, body);
+                }
+                self.examine(header, true)
+            }
+            Event::Blocks { from, blocks } => {
+                self.blocks_came(from, blocks);
+                Ok(())
+            }
+            Event::Stop => Ok(()),
+        }
+    }
+
+    /// What the machine hears next, once the effects at hand are done.
+    fn tell(&mut self, input: Input) {
+        self.inputs.push_back(input);
+    }
+
+    /// One input after the other, and all effects of one before the next.
+    fn drain(&mut self) -> Result<(), Fatal> {
+        while let Some(input) = self.inputs.pop_front() {
+            let effects = self.machine.step(input);
+            self.perform(effects)?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, effects: Vec<Effect>) -> Result<(), Fatal> {
+        for effect in effects {
+            match effect {
+                Effect::Journal(record) => self.write_down(&record)?,
+                Effect::Broadcast(message) => {
+                    self.sync()?;
+                    self.mesh.broadcast(Channel::Chain, message.encode().into());
+                }
+                Effect::Send { to, message } => {
+                    self.sync()?;
+                    self.mesh.send(to, Channel::Chain, message.encode().into());
+                }
+                Effect::Schedule { timer, after } => self.schedule(timer, after),
+                Effect::Cancel(timer) => self.cancel(&timer),
+                Effect::CancelAll => self.cancel_rounds(),
+                Effect::Cut { height, round } => self.cut(height, round)?,
+                Effect::Examine { header } => self.examine(header, false)?,
+                Effect::FetchBody { header, from } => {
+                    let (mesh, inbox) = (self.mesh.clone(), self.inbox.clone());
+                    self.runtime.spawn(peers::fetch_body(mesh, inbox, header, from));
+                }
+                Effect::FetchBlocks { from, height } => self.fetch_blocks(from, height),
+                Effect::Commit { header, certificate } => {
+                    let block = self.executor.commit(&header, certificate).map_err(fatal)?;
+                    self.stored(&block)?;
+                }
+                Effect::CommitSynced { from, header, certificate: _ } => {
+                    self.commit_synced(from, header.id())?;
+                }
+                Effect::Evidence(evidence) => self.keep(&evidence),
+                Effect::Alarm(text) => tracing::error!(alarm = true, "{text}"),
+                Effect::Halt(text) => return Err(Fatal(text)),
+            }
+        }
+        Ok(())
+    }
+
+    /// An own signature is checked against all that was signed before, then written down.
+    fn write_down(&mut self, record: &Record) -> Result<(), Fatal> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let signature = record.signed_by(self.me).map(OwnSignature::from);
+        // The machine is past the point of not having signed: what the journal refuses must
+        // not leave, and a machine that counts on it must not go on.
+        journal.append(&record.encode(), signature).map_err(fatal)
+    }
+
+    fn sync(&mut self) -> Result<(), Fatal> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let watch = Stopwatch::start();
+        if journal.sync().map_err(fatal)? {
+            self.metrics.fsync.with_label_values(&["journal"]).observe(watch.seconds());
+        }
+        Ok(())
+    }
+
+    fn cut(&mut self, height: Height, round: u32) -> Result<(), Fatal> {
+        let header = self
+            .executor
+            .cut(&self.prepared, self.me, clock::unix_ms())
+            .map_err(fatal)?;
+        if let Some(header) = &header {
+            self.make_durable(header);
+        }
+        self.tell(Input::Cut { height, round, header });
+        Ok(())
+    }
+
+    /// A body that this node's own log does not keep safe is written into the journal.
+    fn make_durable(&mut self, header: &Header) {
+        if self.order.is_durable_here() && self.executor.is_from_log(&header.id()) {
+            return;
+        }
+        if let (Some(journal), Some(body)) = (&mut self.journal, self.executor.body(&header.id())) {
+            journal.append_body(header.id(), &body);
+        }
+    }
+
+    /// Looks at a proposed body. While the log may still bring it, nothing is answered.
+    fn examine(&mut self, header: Header, asked_a_peer: bool) -> Result<(), Fatal> {
+        let id = header.id();
+        let verdict = self
+            .executor
+            .examine(&header, &self.prepared, clock::unix_ms())
+            .map_err(fatal)?;
+        if verdict == Verdict::Missing && !asked_a_peer {
+            let patience = self.watch.elapsed() + LOG_GRACE;
+            if !self.expected.iter().any(|(expected, _)| expected.id() == id) {
+                self.expected.push((header, patience));
+            }
+            return Ok(());
+        }
+        if verdict == Verdict::Valid {
+            self.make_durable(&header);
+        }
+        self.tell(Input::Examined { block: id, verdict });
+        Ok(())
+    }
+
+    fn log_grew(&mut self, prepared: Vec<Prepared>) -> Result<(), Fatal> {
+        let after = self.machine.tip().order;
+        for prepared in prepared {
+            if prepared.position > after {
+                self.prepared.push_back(prepared);
+            } else {
+                self.ahead.fetch_sub(reader::bytes_of(&prepared), Ordering::Relaxed);
+            }
+        }
+        // The proposals that were waiting for the log come first: they are older.
+        for (header, patience) in std::mem::take(&mut self.expected) {
+            let reached = self.prepared.back().is_some_and(|last| last.position >= header.order_to);
+            if reached {
+                self.examine(header, true)?;
+            } else {
+                self.expected.push((header, patience));
+            }
+        }
+        self.tell_of_work();
+        Ok(())
+    }
+
+    fn tell_of_work(&mut self) {
+        let end = self.prepared.back().map_or(self.executor.tip().order, |last| last.position);
+        let has_work = self.prepared.iter().any(|prepared| !prepared.candidates.is_empty());
+        self.tell(Input::Ordered { end, has_work });
+    }
+
+    /// Proposals whose body the log did not bring in time: the machine asks a peer.
+    fn give_up_on_the_log(&mut self) -> Result<(), Fatal> {
+        let now = self.watch.elapsed();
+        while let Some(at) = self.expected.iter().position(|(_, patience)| *patience <= now) {
+            let (header, _) = self.expected.swap_remove(at);
+            self.examine(header, true)?;
+        }
+        Ok(())
+    }
+
+    /// A block is durable: forget what led to it, tell everyone who waits.
+    fn stored(&mut self, block: &Arc<Block>) -> Result<(), Fatal> {
+        let tip = self.executor.tip();
+        let height = tip.height;
+        if let Some(journal) = &mut self.journal {
+            journal.reset(height.next()).map_err(fatal)?;
+        }
+        self.expected.retain(|(header, _)| header.height > height);
+        while self.prepared.front().is_some_and(|front| front.position <= tip.order) {
+            if let Some(done) = self.prepared.pop_front() {
+                self.ahead.fetch_sub(reader::bytes_of(&done), Ordering::Relaxed);
+            }
+        }
+        self.tip.send_replace(tip.clone());
+        self.intake.decided(block, &self.executor.ids_of(block));
+        self.count(block);
+        let (order, position) = (self.order.clone(), tip.order);
+        self.runtime.spawn(async move { order.release(position).await });
+        self.tell(Input::Committed(tip));
+        self.may_sign_now(height.next());
+        self.tell_of_work();
+        Ok(())
+    }
+
+    /// A node whose signing state was damaged signs again once the chain has left the heights
+    /// at which it may have signed something that it does not remember.
+    fn may_sign_now(&mut self, next: Height) {
+        if self.signer.as_ref().is_some_and(|(_, from)| *from <= next)
+            && let Some((signer, _)) = self.signer.take()
+        {
+            self.signing = true;
+            self.machine = new_machine(&self.genesis, self.me, Some(signer), self.executor.tip());
+            self.inputs.clear();
+            self.tell(Input::Start { journal: Vec::new() });
+            for peer in self.connected.clone() {
+                self.tell(Input::PeerConnected(peer));
+            }
+            tracing::info!(height = %next, "signing again");
+        }
+    }
+
+    fn count(&mut self, block: &Block) {
+        let metrics = &self.metrics;
+        let header = &block.header;
+        if let Some(last) = self.last_block.replace(Stopwatch::start()) {
+            metrics.block_interval.observe(last.seconds());
+        }
+        metrics.height.set(i64::try_from(header.height.0).unwrap_or(i64::MAX));
+        metrics.block_transactions.observe(f64::from(header.transactions));
+        metrics.committed.inc_by(u64::from(header.committed));
+        for outcome in &block.outcomes {
+            if let cairn_ledger::execution::Outcome::Refused(recorded) = outcome {
+                metrics.refused.with_label_values(&[recorded.code()]).inc();
+            }
+        }
+        for (index, validator) in (0u16..).zip(self.genesis.validators()) {
+            if block.certificate.signatures.iter().all(|(signer, _)| *signer != index) {
+                metrics.votes_missing.with_label_values(&[&validator.name]).inc();
+            }
+        }
+        tracing::debug!(
+            height = %header.height, transactions = header.transactions, committed = header.committed,
+            bytes = bytes_of_body(&block.body), "decided"
+        );
+    }
+
+    fn peers_changed(&mut self, peers: Vec<Peer>) {
+        let before = std::mem::replace(&mut self.connected, peers.clone());
+        self.metrics.peers_connected.set(peers.len().try_into().unwrap_or(i64::MAX));
+        for gone in before.iter().filter(|peer| !peers.contains(peer)) {
+            self.tell(Input::PeerDisconnected(*gone));
+        }
+        for new in peers.iter().filter(|peer| !before.contains(peer)) {
+            self.tell(Input::PeerConnected(*new));
+        }
+    }
+
+    fn fetch_blocks(&mut self, from: Peer, height: Height) {
+        // What the last answer brought too many of is the answer to the next question.
+        if self.offer_synced(height) {
+            return;
+        }
+        let (mesh, inbox, genesis) = (self.mesh.clone(), self.inbox.clone(), self.genesis.clone());
+        self.runtime.spawn(peers::fetch_blocks(mesh, inbox, genesis, height, from));
+    }
+
+    fn blocks_came(&mut self, from: Peer, blocks: Vec<Block>) {
+        self.synced = blocks.into_iter().map(|block| (from, Arc::new(block))).collect();
+        let next = self.machine.tip().height.next();
+        if !self.offer_synced(next) {
+            self.tell(Input::Unanswered { from });
+        }
+    }
+
+    /// Gives the machine the block of a height, if a peer's answer holds it.
+    fn offer_synced(&mut self, height: Height) -> bool {
+        while let Some((from, block)) = self.synced.pop_front() {
+            if block.header.height == height {
+                let (header, certificate) = (block.header.clone(), block.certificate.clone());
+                self.offered = Some((header.id(), block));
+                self.tell(Input::Certified { from, header, certificate });
+                return true;
+            }
+            if block.header.height > height {
+                break;
+            }
+        }
+        self.synced.clear();
+        false
+    }
+
+    fn commit_synced(&mut self, from: Peer, id: BlockId) -> Result<(), Fatal> {
+        let Some((offered, block)) = self.offered.take().filter(|(offered, _)| *offered == id) else {
+            return Err(Fatal("a block was decided that nobody offered, which is a bug".to_owned()));
+        };
+        debug_assert_eq!(offered, id);
+        match self.executor.commit_synced(&block) {
+            Ok(()) => {
+                self.metrics.sync_blocks.inc();
+                self.stored(&block)
+            }
+            Err(error) => Err(Fatal(format!(
+                "STATE_DIVERGED: block {} from validator {from} is certified, but executing it here gives another result: {error}",
+                block.header.height
+            ))),
+        }
+    }
+
+    fn keep(&self, evidence: &Evidence) {
+        tracing::error!(alarm = true, ?evidence, "a validator signed two things");
+        let line = evidence.to_line();
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&self.evidence);
+        if let Err(error) = file.and_then(|mut file| writeln!(file, "{line}")) {
+            tracing::error!(%error, "the evidence could not be kept");
+        }
+    }
+
+    fn schedule(&mut self, timer: Timer, after: Duration) {
+        self.cancel(&timer);
+        self.timers_made += 1;
+        let place = (self.watch.elapsed() + after, self.timers_made);
+        self.timers.insert(place, timer);
+        self.timer_places.insert(timer, place);
+    }
+
+    fn cancel(&mut self, timer: &Timer) {
+        if let Some(place) = self.timer_places.remove(timer) {
+            self.timers.remove(&place);
+        }
+    }
+
+    fn cancel_rounds(&mut self) {
+        let rounds = self.timer_places.extract_if(|timer, _| matches!(timer, Timer::Round { .. }));
+        for (_, place) in rounds {
+            self.timers.remove(&place);
+        }
+    }
+
+    fn fire_timers(&mut self) -> Result<(), Fatal> {
+        while let Some(entry) = self.timers.first_entry() {
+            if entry.key().0 > self.watch.elapsed() {
+                break;
+            }
+            let timer = entry.remove();
+            self.timer_places.remove(&timer);
+            self.tell(Input::TimerFired(timer));
+            self.drain()?;
+        }
+        Ok(())
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        let timer = self.timers.first_key_value().map(|((at, _), _)| *at);
+        let log = self.expected.iter().map(|(_, patience)| *patience).min();
+        let at = [timer, log].into_iter().flatten().min()?;
+        Some(at.saturating_sub(self.watch.elapsed()))
+    }
+
+    fn report(&self) {
+        let round = self.machine.round();
+        self.metrics.round.set(round.map_or(0, i64::from));
+        let status = ChainStatus {
+            tip: self.machine.tip().clone(),
+            round,
+            best_peer: self.best_peer,
+            signing: self.signing,
+        };
+        self.status.send_if_modified(|now| {
+            let changed = *now != status;
+            *now = status;
+            changed
+        });
+    }
+}
+
+pub(super) fn new_machine(genesis: &Arc<Genesis>, me: Peer, signer: Option<SigningKey>, tip: Tip) -> Machine {
+    Machine::new(genesis.clone(), Some(me), signer, tip, Timeouts::default())
+}
+
+fn fatal(error: impl std::fmt::Display) -> Fatal {
+    Fatal(error.to_string())
+}

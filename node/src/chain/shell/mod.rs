@@ -1,0 +1,264 @@
+//! Runs what the machine decides: one thread that owns machine, executor and journal, and
+//! takes one event after the other. Waiting for the log, for peers and for signatures happens
+//! elsewhere and comes in as events.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    time::Duration,
+};
+
+use cairn_ledger::{
+    block::{Block, Body, Header, Tip},
+    genesis::Genesis,
+    ids::{BlockId, Height},
+    signature::SigningKey,
+};
+use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
+
+use super::{
+    executor::{Executor, Prepared},
+    journal::Journal,
+    machine::{Effect, Input, Machine, Record, Timeouts, Timer, Verdict},
+    message::Message,
+};
+use crate::{
+    clock::Stopwatch,
+    intake::Intake,
+    mesh::{Channel, Mesh, Peer},
+    metrics::Metrics,
+    order::Order,
+    store::Store,
+};
+
+mod effects;
+mod peers;
+mod reader;
+
+/// How long a proposal's body may still come through this node's own log before a peer is
+/// asked for it: the log's news and the proposal race each other.
+const LOG_GRACE: Duration = Duration::from_millis(150);
+
+/// Something that happened outside of the chain's thread.
+enum Event {
+    /// A message from a peer, checked.
+    Message { from: Peer, message: Message },
+    /// The connections changed.
+    Peers(Vec<Peer>),
+    /// The next slices of the log, checked.
+    Prepared(Vec<Prepared>),
+    /// A peer's answer about a body.
+    Body { header: Header, body: Option<Body> },
+    /// A peer's answer about blocks.
+    Blocks { from: Peer, blocks: Vec<Block> },
+    /// End.
+    Stop,
+}
+
+/// The way in. Never blocks; each source bounds what it puts in by itself.
+#[derive(Clone)]
+struct Inbox {
+    sender: Sender<Event>,
+    closed: Arc<AtomicBool>,
+}
+
+impl Inbox {
+    fn put(&self, event: Event) {
+        // After the end nobody listens, and nobody needs to.
+        let _ = self.sender.send(event);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+}
+
+/// What the chain works with.
+pub struct Parts {
+    /// The founding record.
+    pub genesis: Arc<Genesis>,
+    /// This node's index in it.
+    pub me: Peer,
+    /// Signs, when this node may.
+    pub signer: Option<SigningKey>,
+    /// The first height at which it may.
+    pub sign_from: Height,
+    /// Remembers what was signed; nothing for a node that never signs.
+    pub journal: Option<Journal>,
+    /// What the journal has of the height after the tip.
+    pub replay: Vec<Record>,
+    /// Decided blocks.
+    pub store: Arc<dyn Store>,
+    /// The log.
+    pub order: Arc<dyn Order>,
+    /// The others.
+    pub mesh: Arc<Mesh>,
+    /// Who waits for decisions.
+    pub intake: Arc<Intake>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Where evidence is kept, one line each.
+    pub evidence: PathBuf,
+}
+
+/// How the chain stands, for status pages and readiness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainStatus {
+    /// The last decided block here.
+    pub tip: Tip,
+    /// The round of the height in progress; nothing while idle.
+    pub round: Option<u32>,
+    /// The best height that a peer has shown.
+    pub best_peer: Height,
+    /// Whether this node signs.
+    pub signing: bool,
+}
+
+/// A running chain.
+pub struct Shell {
+    inbox: Inbox,
+    status: watch::Receiver<ChainStatus>,
+    thread: std::thread::JoinHandle<Result<(), Fatal>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Why the chain cannot go on in this process.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Fatal(pub String);
+
+impl Shell {
+    /// Starts the chain's thread and the tasks that feed it, and serves its channels of the
+    /// mesh (which must not have started yet).
+    pub fn start(parts: Parts, runtime: &Handle) -> Self {
+        let (sender, receiver) = channel();
+        let inbox = Inbox { sender, closed: Arc::default() };
+        let tip = parts.store.tip().0;
+        let (tip_sender, tip_receiver) = watch::channel(tip.clone());
+        let status = ChainStatus {
+            tip,
+            round: None,
+            best_peer: Height(0),
+            signing: parts.signer.is_some(),
+        };
+        let (status_sender, status) = watch::channel(status);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let ahead = reader::Ahead::default();
+
+        let messages = peers::Messages {
+            genesis: parts.genesis.clone(),
+            inbox: inbox.clone(),
+            waiting: waiting.clone(),
+            metrics: parts.metrics.clone(),
+        };
+        parts.mesh.serve(Channel::Chain, Arc::new(messages));
+        let executor = Executor::new(parts.genesis.clone(), parts.store.clone());
+        let blocks = peers::Blocks {
+            genesis: parts.genesis.clone(),
+            store: parts.store.clone(),
+            bodies: executor.bodies(),
+        };
+        parts.mesh.serve(Channel::Blocks, Arc::new(blocks));
+
+        let reader = reader::Reader {
+            order: parts.order.clone(),
+            intake: parts.intake.clone(),
+            tip: tip_receiver,
+            inbox: inbox.clone(),
+            ahead: ahead.clone(),
+        };
+        let tasks = vec![
+            runtime.spawn(reader.run()),
+            runtime.spawn(watch_peers(parts.mesh.clone(), inbox.clone())),
+        ];
+        let chain = Chain::new(parts, executor, inbox.clone(), runtime.clone(), tip_sender, status_sender, waiting, ahead);
+        let closed = inbox.closed.clone();
+        let thread = std::thread::Builder::new()
+            .name("chain".to_owned())
+            .spawn(move || {
+                let ended = chain.run(&receiver);
+                closed.store(true, Ordering::Relaxed);
+                ended
+            })
+            .expect("the operating system starts a thread");
+        Self { inbox, status, thread, tasks }
+    }
+
+    /// How the chain stands; wakes at every change.
+    pub fn status(&self) -> watch::Receiver<ChainStatus> {
+        self.status.clone()
+    }
+
+    /// Whether the chain's thread has ended, which it does by itself only when it must not go on.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Ends, after the event in progress; says why it had ended before, if it had.
+    pub fn stop(self) -> Result<(), Fatal> {
+        self.inbox.put(Event::Stop);
+        let ended = self.thread.join();
+        for task in self.tasks {
+            task.abort();
+        }
+        ended.unwrap_or_else(|_| Err(Fatal("the chain's thread panicked, which is a bug".to_owned())))
+    }
+}
+
+/// Tells the chain who is connected.
+async fn watch_peers(mesh: Arc<Mesh>, inbox: Inbox) {
+    let mut connected = mesh.watch();
+    while !inbox.is_closed() {
+        let peers = connected.borrow_and_update().clone();
+        inbox.put(Event::Peers(peers));
+        if connected.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The chain's thread.
+struct Chain {
+    genesis: Arc<Genesis>,
+    me: Peer,
+    /// Kept back until the first height at which this node may sign.
+    signer: Option<(SigningKey, Height)>,
+    signing: bool,
+    machine: Machine,
+    executor: Executor,
+    journal: Option<Journal>,
+    order: Arc<dyn Order>,
+    mesh: Arc<Mesh>,
+    intake: Arc<Intake>,
+    metrics: Arc<Metrics>,
+    evidence: PathBuf,
+    inbox: Inbox,
+    runtime: Handle,
+    tip: watch::Sender<Tip>,
+    status: watch::Sender<ChainStatus>,
+    waiting: Arc<AtomicUsize>,
+    ahead: reader::Ahead,
+    /// What the machine has not heard yet.
+    inputs: VecDeque<Input>,
+    replay: Vec<Record>,
+    /// The log after the tip, as far as it is prepared.
+    prepared: VecDeque<Prepared>,
+    connected: Vec<Peer>,
+    best_peer: Height,
+    timers: BTreeMap<(Duration, u64), Timer>,
+    timer_places: HashMap<Timer, (Duration, u64)>,
+    timers_made: u64,
+    watch: Stopwatch,
+    /// Headers whose body is not here yet, and until when the log may still bring it.
+    expected: Vec<(Header, Duration)>,
+    /// Certified blocks from a peer, in height order, not yet given to the machine.
+    synced: VecDeque<(Peer, Arc<Block>)>,
+    /// The one that the machine was given.
+    offered: Option<(BlockId, Arc<Block>)>,
+    last_block: Option<Stopwatch>,
+}

@@ -1,0 +1,107 @@
+//! Reads the ordered log ahead of the votes: every batch is parsed and its signatures are
+//! checked by the time that a proposal over it arrives.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use cairn_ledger::{block::Tip, ids::Position, limits::BATCH_BYTES_MAX};
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::{Event, Inbox};
+use crate::{
+    chain::executor::{Prepared, prepare},
+    intake::Intake,
+    order::{Order, Ordered, ReadError},
+};
+
+/// Most bytes of transactions that are prepared and not yet decided. Past this the log
+/// waits where it is: on the disk.
+const AHEAD_BYTES_MAX: usize = 24 << 20;
+
+/// How often to look again when the log cannot be read or has run too far ahead; wake-ups
+/// come sooner as a rule.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Bytes that are prepared and not yet decided; the chain's thread takes off what it uses.
+pub(super) type Ahead = Arc<AtomicUsize>;
+
+/// What the reader works with.
+pub(super) struct Reader {
+    pub(super) order: Arc<dyn Order>,
+    pub(super) intake: Arc<Intake>,
+    pub(super) tip: watch::Receiver<Tip>,
+    pub(super) inbox: Inbox,
+    pub(super) ahead: Ahead,
+}
+
+/// How many bytes of transactions a prepared batch keeps in memory.
+pub(super) fn bytes_of(prepared: &Prepared) -> usize {
+    prepared.candidates.iter().map(|candidate| candidate.bytes().len()).sum()
+}
+
+impl Reader {
+    /// Runs until the chain's thread is gone.
+    pub(super) async fn run(mut self) {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut end = self.order.end();
+        let mut after = self.tip.borrow().order;
+        let mut running: VecDeque<JoinHandle<Vec<Prepared>>> = VecDeque::new();
+        while !self.inbox.is_closed() {
+            // Blocks that came from peers may have overtaken the log.
+            after = after.max(self.tip.borrow().order);
+            let has_room = self.ahead.load(Ordering::Relaxed) < AHEAD_BYTES_MAX;
+            if running.len() < workers && has_room && *end.borrow_and_update() > after {
+                match self.order.read(after, BATCH_BYTES_MAX).await {
+                    Ok(entries) => {
+                        // Entries that are no batches leave nothing to read before the end.
+                        let end = *end.borrow();
+                        after = entries.last().map_or(end, |last| last.position).max(after);
+                        self.ahead.fetch_add(entries.iter().map(size).sum(), Ordering::Relaxed);
+                        running.push_back(self.prepare(entries, after));
+                    }
+                    Err(ReadError::Released(begin)) => self.wait_for_blocks(begin).await,
+                    Err(ReadError::Unavailable(_)) => tokio::time::sleep(LOOK_AGAIN).await,
+                }
+            } else if let Some(front) = running.front_mut() {
+                let Ok(prepared) = front.await else { return };
+                running.pop_front();
+                self.inbox.put(Event::Prepared(prepared));
+            } else {
+                let _ = tokio::time::timeout(LOOK_AGAIN * 20, end.changed()).await;
+                if !has_room {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Checks a slice of the log on a thread of its own. The slice always says where it ends,
+    /// even when there is nothing in it.
+    fn prepare(&self, entries: Vec<Ordered>, end: Position) -> JoinHandle<Vec<Prepared>> {
+        let intake = self.intake.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut prepared = prepare(entries, |bytes| intake.admitted(bytes));
+            if prepared.last().is_none_or(|last| last.position < end) {
+                prepared.push(Prepared { position: end, candidates: Vec::new() });
+            }
+            prepared
+        })
+    }
+
+    /// The log forgot what this node has not read: its peers have it in blocks.
+    async fn wait_for_blocks(&mut self, begin: Position) {
+        while !self.inbox.is_closed() && self.tip.borrow_and_update().order < begin {
+            let _ = tokio::time::timeout(LOOK_AGAIN * 20, self.tip.changed()).await;
+        }
+    }
+}
+
+fn size(ordered: &Ordered) -> usize {
+    ordered.batch.transactions.iter().map(|bytes| bytes.len()).sum()
+}
