@@ -1,10 +1,47 @@
 //! Bytes between validators: TCP with mutual TLS, each side known by the member key in the
 //! genesis record. What the bytes mean is the business of the services.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+//!
+//! Each pair of validators shares one connection: the lower index dials, the higher one
+//! accepts, so there is never a tie to break. Everything here is lossy by design: a message is
+//! queued or dropped, a request is answered or not, and whoever needs certainty asks again.
+//!
+//! Read in this order: `tls` (who is it), `hello` (of which chain), `frame` (bytes as
+//! messages), `outbox` (what waits), `connection` (one peer, while it lasts), `links`
+//! (all peers, for ever).
+
+mod connection;
+mod counters;
+mod frame;
+mod hello;
+mod links;
+mod outbox;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use cairn_ledger::{genesis::Genesis, signature::SigningKey};
+use cairn_ledger::{
+    genesis::Genesis,
+    ids::{ChainId, PublicKey},
+    signature::SigningKey,
+};
+use tokio::sync::broadcast;
+
+pub use self::{counters::Counters, frame::PAYLOAD_BYTES_MAX};
+use self::{
+    counters::count,
+    hello::Hello,
+    links::{Links, Tasks},
+    tls::Identity,
+};
 
 /// A validator's index in the genesis record.
 pub type Peer = u16;
@@ -62,38 +99,119 @@ pub struct MeshConfig {
     pub addresses: BTreeMap<Peer, String>,
 }
 
+/// Someone came or went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerEvent {
+    /// A connection stands, and is of this chain. Said again when a new connection takes the
+    /// place of one that was not yet known to be dead: what was sent before may be lost.
+    Connected(Peer),
+    /// There is no connection any more.
+    Disconnected(Peer),
+}
+
+/// Most events that a slow listener may fall behind; then it hears that it lagged, and
+/// looks at [`Mesh::connected`].
+const EVENTS: usize = 1024;
+
+/// Who receives each channel's frames.
+#[derive(Default)]
+struct Services([OnceLock<Arc<dyn Service>>; 3]);
+
+impl Services {
+    fn slot(&self, channel: Channel) -> &OnceLock<Arc<dyn Service>> {
+        match channel {
+            Channel::Chain => &self.0[0],
+            Channel::Raft => &self.0[1],
+            Channel::Blocks => &self.0[2],
+        }
+    }
+
+    fn of(&self, channel: Channel) -> Option<&Arc<dyn Service>> {
+        self.slot(channel).get()
+    }
+}
+
+/// What the mesh takes from the genesis record: the chain, and whose key has which index.
+struct Members {
+    chain: ChainId,
+    keys: Vec<PublicKey>,
+    names: Vec<String>,
+}
+
 /// The connections.
-#[derive(Debug)]
 pub struct Mesh {
-    private: (),
+    links: Arc<Links>,
+    tasks: Tasks,
+}
+
+impl fmt::Debug for Mesh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mesh")
+            .field("me", &self.links.me)
+            .field("connected", &self.connected())
+            .finish()
+    }
 }
 
 impl Mesh {
     /// Sets up; nothing is connected before [`Mesh::start`].
+    ///
+    /// # Panics
+    /// When `member_key` is not the key that the genesis record has for `me`: whoever reads
+    /// the key file checks that.
     pub fn new(config: MeshConfig) -> Arc<Self> {
-        let _ = config;
-        todo!()
+        let MeshConfig { genesis, me, member_key, addresses } = config;
+        let members = Members {
+            chain: genesis.chain(),
+            keys: genesis.validators().iter().map(|v| v.member_key).collect(),
+            names: genesis.validators().iter().map(|v| v.name.clone()).collect(),
+        };
+        Self::among(members, me, &member_key, addresses)
     }
+
+    fn among(
+        members: Members,
+        me: Peer,
+        member_key: &SigningKey,
+        addresses: BTreeMap<Peer, String>,
+    ) -> Arc<Self> {
+        assert_eq!(
+            members.keys.get(usize::from(me)),
+            Some(&member_key.public()),
+            "the member key is that of validator {me}"
+        );
+        Arc::new(Self {
+            links: Links::new(members, me, member_key, addresses),
+            tasks: Tasks::default(),
+        })
+    }
+
     /// Who receives a channel's frames. Before `start`, once for each channel.
+    ///
+    /// # Panics
+    /// When the channel has a receiver already.
     pub fn serve(&self, channel: Channel, service: Arc<dyn Service>) {
-        let _ = (channel, service);
-        todo!()
+        let free = self.links.services.slot(channel).set(service).is_ok();
+        assert!(free, "{channel:?} is served once");
     }
+
     /// Listens and connects, until [`Mesh::stop`].
     pub fn start(self: &Arc<Self>, listener: tokio::net::TcpListener) {
-        let _ = listener;
-        todo!()
+        links::start(&self.links, &self.tasks, listener);
     }
+
     /// Queues a one-way message; false when it is not connected or its queue is full.
     pub fn send(&self, to: Peer, channel: Channel, message: Bytes) -> bool {
-        let _ = (to, channel, message);
-        todo!()
+        self.links.to(to).is_some_and(|connection| connection.send(channel, message))
     }
+
     /// Queues a one-way message to every other validator.
     pub fn broadcast(&self, channel: Channel, message: Bytes) {
-        let _ = (channel, message);
-        todo!()
+        for connection in self.links.all() {
+            connection.send(channel, message.clone());
+        }
     }
+
     /// Asks and waits for the answer.
     pub async fn ask(
         &self,
@@ -102,15 +220,30 @@ impl Mesh {
         request: Bytes,
         within: Duration,
     ) -> Result<Bytes, AskError> {
-        let _ = (to, channel, request, within);
-        todo!()
+        let connection = self.links.to(to).ok_or(AskError::Disconnected(to))?;
+        connection.ask(channel, request, within).await
     }
+
     /// Who is connected now.
     pub fn connected(&self) -> Vec<Peer> {
-        todo!()
+        self.links.all().iter().map(|connection| connection.peer).collect()
     }
-    /// Closes everything.
+
+    /// Who comes and goes from now on.
+    pub fn events(&self) -> broadcast::Receiver<PeerEvent> {
+        self.links.events.subscribe()
+    }
+
+    /// What happened since the start.
+    pub fn counters(&self) -> Counters {
+        self.links.tally.read()
+    }
+
+    /// Closes everything; nothing is sent or received afterwards.
     pub async fn stop(&self) {
-        todo!()
+        self.tasks.stop().await;
+        for connection in self.links.all() {
+            self.links.gone(&connection);
+        }
     }
 }
