@@ -48,8 +48,8 @@ impl Chain {
                 self.tell(Input::Received { from, message });
                 Ok(())
             }
-            Event::Peers(peers) => {
-                self.peers_changed(peers);
+            Event::Peer(event) => {
+                self.peer_changed(event);
                 Ok(())
             }
             Event::Prepared(prepared) => self.log_grew(prepared),
@@ -251,9 +251,8 @@ impl Chain {
             self.machine = new_machine(&self.genesis, self.me, Some(signer), self.executor.tip());
             self.inputs.clear();
             self.tell(Input::Start { journal: Vec::new() });
-            for peer in self.connected.clone() {
-                self.tell(Input::PeerConnected(peer));
-            }
+            let connected = self.connected.iter().map(|peer| Input::PeerConnected(*peer));
+            self.inputs.extend(connected);
             tracing::info!(height = %next, "signing again");
         }
     }
@@ -283,15 +282,18 @@ impl Chain {
         );
     }
 
-    fn peers_changed(&mut self, peers: Vec<Peer>) {
-        let before = std::mem::replace(&mut self.connected, peers.clone());
-        self.metrics.peers_connected.set(peers.len().try_into().unwrap_or(i64::MAX));
-        for gone in before.iter().filter(|peer| !peers.contains(peer)) {
-            self.tell(Input::PeerDisconnected(*gone));
+    fn peer_changed(&mut self, event: PeerEvent) {
+        match event {
+            PeerEvent::Connected(peer) => {
+                self.connected.insert(peer);
+                self.tell(Input::PeerConnected(peer));
+            }
+            PeerEvent::Disconnected(peer) => {
+                self.connected.remove(&peer);
+                self.tell(Input::PeerDisconnected(peer));
+            }
         }
-        for new in peers.iter().filter(|peer| !before.contains(peer)) {
-            self.tell(Input::PeerConnected(*new));
-        }
+        self.metrics.peers_connected.set(self.connected.len().try_into().unwrap_or(i64::MAX));
     }
 
     fn fetch_blocks(&mut self, from: Peer, height: Height) {

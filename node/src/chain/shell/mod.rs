@@ -3,7 +3,7 @@
 //! elsewhere and comes in as events.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     path::PathBuf,
     sync::{
         Arc,
@@ -19,7 +19,14 @@ use cairn_ledger::{
     ids::{BlockId, Height},
     signature::SigningKey,
 };
-use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
+use tokio::{
+    runtime::Handle,
+    sync::{
+        broadcast::{self, error::RecvError},
+        watch,
+    },
+    task::JoinHandle,
+};
 
 use super::{
     executor::{Executor, Prepared},
@@ -30,7 +37,7 @@ use super::{
 use crate::{
     clock::Stopwatch,
     intake::Intake,
-    mesh::{Channel, Mesh, Peer},
+    mesh::{Channel, Mesh, Peer, PeerEvent},
     metrics::Metrics,
     order::Order,
     store::Store,
@@ -48,8 +55,8 @@ const LOG_GRACE: Duration = Duration::from_millis(150);
 enum Event {
     /// A message from a peer, checked.
     Message { from: Peer, message: Message },
-    /// The connections changed.
-    Peers(Vec<Peer>),
+    /// A peer came or went.
+    Peer(PeerEvent),
     /// The next slices of the log, checked.
     Prepared(Vec<Prepared>),
     /// A peer's answer about a body.
@@ -174,7 +181,7 @@ impl Shell {
         };
         let tasks = vec![
             runtime.spawn(reader.run()),
-            runtime.spawn(watch_peers(parts.mesh.clone(), inbox.clone())),
+            runtime.spawn(watch_peers(parts.mesh.clone(), parts.mesh.events(), inbox.clone())),
         ];
         let chain = Chain::new(parts, executor, inbox.clone(), runtime.clone(), tip_sender, status_sender, waiting, ahead);
         let closed = inbox.closed.clone();
@@ -210,14 +217,17 @@ impl Shell {
     }
 }
 
-/// Tells the chain who is connected.
-async fn watch_peers(mesh: Arc<Mesh>, inbox: Inbox) {
-    let mut connected = mesh.watch();
+/// Tells the chain who comes and goes.
+async fn watch_peers(mesh: Arc<Mesh>, mut events: broadcast::Receiver<PeerEvent>, inbox: Inbox) {
     while !inbox.is_closed() {
-        let peers = connected.borrow_and_update().clone();
-        inbox.put(Event::Peers(peers));
-        if connected.changed().await.is_err() {
-            return;
+        match events.recv().await {
+            Ok(event) => inbox.put(Event::Peer(event)),
+            Err(RecvError::Lagged(_)) => {
+                for peer in mesh.connected() {
+                    inbox.put(Event::Peer(PeerEvent::Connected(peer)));
+                }
+            }
+            Err(RecvError::Closed) => return,
         }
     }
 }
@@ -248,7 +258,7 @@ struct Chain {
     replay: Vec<Record>,
     /// The log after the tip, as far as it is prepared.
     prepared: VecDeque<Prepared>,
-    connected: Vec<Peer>,
+    connected: BTreeSet<Peer>,
     best_peer: Height,
     timers: BTreeMap<(Duration, u64), Timer>,
     timer_places: HashMap<Timer, (Duration, u64)>,
