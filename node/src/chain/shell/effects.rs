@@ -5,7 +5,7 @@ use std::io::Write;
 use super::*;
 use crate::{
     chain::{
-        executor::{ExecutorError, bytes_of_body},
+        executor::Stored,
         journal::OwnSignature,
         message::Evidence,
     },
@@ -53,9 +53,9 @@ impl Chain {
                 Ok(())
             }
             Event::Prepared(prepared) => self.log_grew(prepared),
-            Event::Body { header, body } => {
+            Event::Body { from, header, body } => {
                 if let Some(body) = body {
-                    self.executor.offer_body(&header, body);
+                    self.executor.offer_body(header.id(), Some(from), body);
                 }
                 self.examine(header, true)
             }
@@ -104,11 +104,11 @@ impl Chain {
                 }
                 Effect::FetchBlocks { from, height } => self.fetch_blocks(from, height),
                 Effect::Commit { header, certificate } => {
-                    let block = self.executor.commit(&header, certificate).map_err(fatal)?;
-                    self.stored(&block)?;
+                    self.decided = Some((header, certificate));
+                    self.commit()?;
                 }
-                Effect::CommitSynced { from, header, certificate: _ } => {
-                    self.commit_synced(from, header.id())?;
+                Effect::CommitSynced { from: _, header, certificate: _ } => {
+                    self.commit_synced(header.id())?;
                 }
                 Effect::Evidence(evidence) => self.keep(&evidence),
                 Effect::Alarm(text) => tracing::error!(alarm = true, "{text}"),
@@ -142,20 +142,46 @@ impl Chain {
             .cut(&self.prepared, self.me, clock::unix_ms())
             .map_err(fatal)?;
         if let Some(header) = &header {
-            self.make_durable(header);
+            self.make_durable(&header.id());
         }
         self.tell(Input::Cut { height, round, header });
         Ok(())
     }
 
     /// A body that this node's own log does not keep safe is written into the journal.
-    fn make_durable(&mut self, header: &Header) {
-        if self.order.is_durable_here() && self.executor.is_from_log(&header.id()) {
+    fn make_durable(&mut self, block: &BlockId) {
+        if self.order.is_durable_here() && self.executor.is_from_log(block) {
             return;
         }
-        if let (Some(journal), Some(body)) = (&mut self.journal, self.executor.body(&header.id())) {
-            journal.append_body(header.id(), &body);
+        if let (Some(journal), Some(body)) = (&mut self.journal, self.bodies.get(block)) {
+            journal.append_body(*block, &body);
         }
+    }
+
+    /// Stores what was decided, once its body is here. It was, when this node voted; after a
+    /// restart the log may take a moment to show it again, and peers may be faster.
+    fn commit(&mut self) -> Result<(), Fatal> {
+        let Some((header, certificate)) = self.decided.take() else { return Ok(()) };
+        // What was examined before a restart is examined again: its time is past by now.
+        self.executor.examine(&header, &self.prepared, header.time_ms).map_err(fatal)?;
+        match self.executor.commit(&header, certificate.clone()).map_err(fatal)? {
+            Some(stored) => self.stored(&stored),
+            None => {
+                self.schedule_retry();
+                let from = self.connected.iter().nth(self.retries % self.connected.len().max(1));
+                if let Some(from) = from.copied() {
+                    self.fetch_blocks(from, header.height);
+                }
+                self.decided = Some((header, certificate));
+                Ok(())
+            }
+        }
+    }
+
+    /// A decided block whose body is not here is looked for again, with the next peer.
+    fn schedule_retry(&mut self) {
+        self.retries += 1;
+        self.retry_at = Some(self.watch.elapsed() + RETRY_AFTER);
     }
 
     /// Looks at a proposed body. While the log may still bring it, nothing is answered.
@@ -173,7 +199,7 @@ impl Chain {
             return Ok(());
         }
         if verdict == Verdict::Valid {
-            self.make_durable(&header);
+            self.make_durable(&id);
         }
         self.tell(Input::Examined { block: id, verdict });
         Ok(())
@@ -198,7 +224,7 @@ impl Chain {
             }
         }
         self.tell_of_work();
-        Ok(())
+        self.commit()
     }
 
     fn tell_of_work(&mut self) {
@@ -210,6 +236,9 @@ impl Chain {
     /// Proposals whose body the log did not bring in time: the machine asks a peer.
     fn give_up_on_the_log(&mut self) -> Result<(), Fatal> {
         let now = self.watch.elapsed();
+        if self.retry_at.take_if(|at| *at <= now).is_some() {
+            self.commit()?;
+        }
         while let Some(at) = self.expected.iter().position(|(_, patience)| *patience <= now) {
             let (header, _) = self.expected.swap_remove(at);
             self.examine(header, true)?;
@@ -218,8 +247,9 @@ impl Chain {
     }
 
     /// A block is durable: forget what led to it, tell everyone who waits.
-    fn stored(&mut self, block: &Arc<Block>) -> Result<(), Fatal> {
-        let tip = self.executor.tip();
+    fn stored(&mut self, stored: &Stored) -> Result<(), Fatal> {
+        let tip = self.executor.tip().clone();
+        self.decided = None;
         let height = tip.height;
         if let Some(journal) = &mut self.journal {
             journal.reset(height.next()).map_err(fatal)?;
@@ -231,8 +261,8 @@ impl Chain {
             }
         }
         self.tip.send_replace(tip.clone());
-        self.intake.decided(block, &self.executor.ids_of(block));
-        self.count(block);
+        self.intake.decided(&stored.block, &stored.ids);
+        self.count(&stored.block);
         let (order, position) = (self.order.clone(), tip.order);
         self.runtime.spawn(async move { order.release(position).await });
         self.tell(Input::Committed(tip));
@@ -248,7 +278,7 @@ impl Chain {
             && let Some((signer, _)) = self.signer.take()
         {
             self.signing = true;
-            self.machine = new_machine(&self.genesis, self.me, Some(signer), self.executor.tip());
+            self.machine = new_machine(&self.genesis, self.me, Some(signer), self.executor.tip().clone());
             self.inputs.clear();
             self.tell(Input::Start { journal: Vec::new() });
             let connected = self.connected.iter().map(|peer| Input::PeerConnected(*peer));
@@ -278,7 +308,7 @@ impl Chain {
         }
         tracing::debug!(
             height = %header.height, transactions = header.transactions, committed = header.committed,
-            bytes = bytes_of_body(&block.body), "decided"
+            "decided"
         );
     }
 
@@ -306,7 +336,7 @@ impl Chain {
     }
 
     fn blocks_came(&mut self, from: Peer, blocks: Vec<Block>) {
-        self.synced = blocks.into_iter().map(|block| (from, Arc::new(block))).collect();
+        self.synced = blocks.into_iter().map(|block| (from, block)).collect();
         let next = self.machine.tip().height.next();
         if !self.offer_synced(next) {
             self.tell(Input::Unanswered { from });
@@ -330,21 +360,13 @@ impl Chain {
         false
     }
 
-    fn commit_synced(&mut self, from: Peer, id: BlockId) -> Result<(), Fatal> {
-        let Some((offered, block)) = self.offered.take().filter(|(offered, _)| *offered == id) else {
+    fn commit_synced(&mut self, id: BlockId) -> Result<(), Fatal> {
+        let Some((_, block)) = self.offered.take().filter(|(offered, _)| *offered == id) else {
             return Err(Fatal("a block was decided that nobody offered, which is a bug".to_owned()));
         };
-        debug_assert_eq!(offered, id);
-        match self.executor.commit_synced(&block) {
-            Ok(()) => {
-                self.metrics.sync_blocks.inc();
-                self.stored(&block)
-            }
-            Err(error) => Err(Fatal(format!(
-                "STATE_DIVERGED: block {} from validator {from} is certified, but executing it here gives another result: {error}",
-                block.header.height
-            ))),
-        }
+        let stored = self.executor.commit_synced(&block).map_err(fatal)?;
+        self.metrics.sync_blocks.inc();
+        self.stored(&stored)
     }
 
     fn keep(&self, evidence: &Evidence) {
@@ -393,7 +415,7 @@ impl Chain {
     fn next_deadline(&self) -> Option<Duration> {
         let timer = self.timers.first_key_value().map(|((at, _), _)| *at);
         let log = self.expected.iter().map(|(_, patience)| *patience).min();
-        let at = [timer, log].into_iter().flatten().min()?;
+        let at = [timer, log, self.retry_at].into_iter().flatten().min()?;
         Some(at.saturating_sub(self.watch.elapsed()))
     }
 

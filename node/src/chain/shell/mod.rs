@@ -18,6 +18,7 @@ use cairn_ledger::{
     genesis::Genesis,
     ids::{BlockId, Height},
     signature::SigningKey,
+    vote::Certificate,
 };
 use tokio::{
     runtime::Handle,
@@ -29,8 +30,8 @@ use tokio::{
 };
 
 use super::{
-    executor::{Executor, Prepared},
-    journal::Journal,
+    executor::{Bodies, Executor, Prepared},
+    journal::{self, Journal},
     machine::{Effect, Input, Machine, Record, Timeouts, Timer, Verdict},
     message::Message,
 };
@@ -51,6 +52,9 @@ mod reader;
 /// asked for it: the log's news and the proposal race each other.
 const LOG_GRACE: Duration = Duration::from_millis(150);
 
+/// How long to wait before a decided block whose body is not here is looked for again.
+const RETRY_AFTER: Duration = Duration::from_millis(300);
+
 /// Something that happened outside of the chain's thread.
 enum Event {
     /// A message from a peer, checked.
@@ -60,7 +64,7 @@ enum Event {
     /// The next slices of the log, checked.
     Prepared(Vec<Prepared>),
     /// A peer's answer about a body.
-    Body { header: Header, body: Option<Body> },
+    Body { from: Peer, header: Header, body: Option<Body> },
     /// A peer's answer about blocks.
     Blocks { from: Peer, blocks: Vec<Block> },
     /// End.
@@ -98,7 +102,7 @@ pub struct Parts {
     /// Remembers what was signed; nothing for a node that never signs.
     pub journal: Option<Journal>,
     /// What the journal has of the height after the tip.
-    pub replay: Vec<Record>,
+    pub replay: Vec<journal::Record>,
     /// Decided blocks.
     pub store: Arc<dyn Store>,
     /// The log.
@@ -164,7 +168,7 @@ impl Shell {
             metrics: parts.metrics.clone(),
         };
         parts.mesh.serve(Channel::Chain, Arc::new(messages));
-        let executor = Executor::new(parts.genesis.clone(), parts.store.clone());
+        let executor = Executor::new(parts.store.clone());
         let blocks = peers::Blocks {
             genesis: parts.genesis.clone(),
             store: parts.store.clone(),
@@ -183,7 +187,8 @@ impl Shell {
             runtime.spawn(reader.run()),
             runtime.spawn(watch_peers(parts.mesh.clone(), parts.mesh.events(), inbox.clone())),
         ];
-        let chain = Chain::new(parts, executor, inbox.clone(), runtime.clone(), tip_sender, status_sender, waiting, ahead);
+        let outside = Outside { inbox: inbox.clone(), runtime: runtime.clone(), tip: tip_sender, status: status_sender, waiting, ahead };
+        let chain = Chain::new(parts, executor, outside);
         let closed = inbox.closed.clone();
         let thread = std::thread::Builder::new()
             .name("chain".to_owned())
@@ -232,6 +237,16 @@ async fn watch_peers(mesh: Arc<Mesh>, mut events: broadcast::Receiver<PeerEvent>
     }
 }
 
+/// What connects the chain's thread with the rest.
+struct Outside {
+    inbox: Inbox,
+    runtime: Handle,
+    tip: watch::Sender<Tip>,
+    status: watch::Sender<ChainStatus>,
+    waiting: Arc<AtomicUsize>,
+    ahead: reader::Ahead,
+}
+
 /// The chain's thread.
 struct Chain {
     genesis: Arc<Genesis>,
@@ -267,8 +282,84 @@ struct Chain {
     /// Headers whose body is not here yet, and until when the log may still bring it.
     expected: Vec<(Header, Duration)>,
     /// Certified blocks from a peer, in height order, not yet given to the machine.
-    synced: VecDeque<(Peer, Arc<Block>)>,
+    synced: VecDeque<(Peer, Block)>,
     /// The one that the machine was given.
-    offered: Option<(BlockId, Arc<Block>)>,
+    offered: Option<(BlockId, Block)>,
+    bodies: Bodies,
+    /// Decided by votes, and not stored yet because its body is not here.
+    decided: Option<(Header, Certificate)>,
+    retry_at: Option<Duration>,
+    retries: usize,
     last_block: Option<Stopwatch>,
+}
+
+impl Chain {
+    fn new(parts: Parts, mut executor: Executor, outside: Outside) -> Self {
+        let Parts {
+            genesis,
+            me,
+            signer,
+            sign_from,
+            journal,
+            replay,
+            store: _,
+            order,
+            mesh,
+            intake,
+            metrics,
+            evidence,
+        } = parts;
+        let Outside { inbox, runtime, tip, status, waiting, ahead } = outside;
+        let validators = genesis.validators().len();
+        let replay = replay
+            .into_iter()
+            .filter_map(|record| match record {
+                journal::Record::Input(bytes) => Record::decode(&bytes, validators).ok(),
+                journal::Record::Body { block, transactions } => {
+                    executor.offer_body(block, None, transactions);
+                    None
+                }
+            })
+            .collect();
+        let may_sign = sign_from <= executor.tip().height.next();
+        let (signer, later) = if may_sign { (signer, None) } else { (None, signer) };
+        let signing = signer.is_some();
+        Self {
+            machine: effects::new_machine(&genesis, me, signer, executor.tip().clone()),
+            signer: later.map(|signer| (signer, sign_from)),
+            signing,
+            bodies: executor.bodies(),
+            genesis,
+            me,
+            executor,
+            journal,
+            order,
+            mesh,
+            intake,
+            metrics,
+            evidence,
+            inbox,
+            runtime,
+            tip,
+            status,
+            waiting,
+            ahead,
+            inputs: VecDeque::new(),
+            replay,
+            prepared: VecDeque::new(),
+            connected: BTreeSet::new(),
+            best_peer: Height(0),
+            timers: BTreeMap::new(),
+            timer_places: HashMap::new(),
+            timers_made: 0,
+            watch: Stopwatch::start(),
+            expected: Vec::new(),
+            synced: VecDeque::new(),
+            offered: None,
+            decided: None,
+            retry_at: None,
+            retries: 0,
+            last_block: None,
+        }
+    }
 }

@@ -179,7 +179,7 @@ pub(super) async fn fetch_body(mesh: Arc<Mesh>, inbox: Inbox, header: Header, fr
             None
         }
     };
-    inbox.put(Event::Body { header, body });
+    inbox.put(Event::Body { from, header, body });
 }
 
 /// Asks a peer for decided blocks, and puts what it answers into the inbox.
