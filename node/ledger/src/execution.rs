@@ -164,3 +164,6 @@ fn fingerprint_of(condition: &crate::condition::Condition) -> crate::condition::
     let _ = condition;
     todo!()
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
