@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::{
     metrics::Metrics,
-    order::{AppendError, Batch, Order},
+    order::{AppendError, Order},
 };
 
 mod room;

@@ -277,7 +277,10 @@ mod tests {
         let names = Metrics::new().names();
         for (name, help) in &names {
             assert!(name.starts_with("cairn_"), "{name}");
-            assert!(help.starts_with(|c: char| c.is_uppercase() || c.is_numeric()), "{name}: {help}");
+            assert!(
+                help.starts_with(|c: char| c.is_uppercase() || c.is_numeric()),
+                "{name}: {help}"
+            );
         }
         let unique: std::collections::BTreeSet<_> = names.iter().map(|(name, _)| name).collect();
         assert_eq!(unique.len(), names.len());

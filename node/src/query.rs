@@ -147,7 +147,8 @@ impl Query {
                 }
             };
             let transfers_only = operation == Some(Operation::Transfer);
-            let wanted = places.into_iter().filter(|place| !transfers_only || Some(*place) != create);
+            let wanted =
+                places.into_iter().filter(|place| !transfers_only || Some(*place) != create);
             wanted.map(|place| self.body_of(place)).collect()
         })
     }

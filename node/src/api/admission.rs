@@ -93,11 +93,7 @@ impl Admission {
     }
 }
 
-async fn gather(
-    mut queue: mpsc::Receiver<Caller>,
-    query: Arc<Query>,
-    threads: Arc<Semaphore>,
-) {
+async fn gather(mut queue: mpsc::Receiver<Caller>, query: Arc<Query>, threads: Arc<Semaphore>) {
     loop {
         let Ok(thread) = Arc::clone(&threads).acquire_owned().await else { return };
         let mut callers = Vec::new();

@@ -201,7 +201,9 @@ fn route_of(path: &str) -> &'static str {
         (Some("v1"), Some("validators"), None, _) => "v1/validators",
         (Some("v2"), Some("transactions"), None, _) => "v2/transactions",
         (Some("v2"), Some("transactions"), Some(_), None) => "v2/transactions/id",
-        (Some("v2"), Some("transactions"), Some(_), Some("receipt")) => "v2/transactions/id/receipt",
+        (Some("v2"), Some("transactions"), Some(_), Some("receipt")) => {
+            "v2/transactions/id/receipt"
+        }
         _ => "other",
     }
 }

@@ -61,7 +61,7 @@ pub async fn serve(
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &places) => accepted,
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = told(&mut stop) => break,
         };
         // Those that ended are forgotten here, or the set would grow with every connection.
         while connections.try_join_next().is_some() {}
@@ -96,6 +96,11 @@ async fn accept(
     Ok((stream, place))
 }
 
+/// Returns when it is time to stop; who can no longer say so has stopped already.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
 async fn converse(
     stream: TcpStream,
     router: Router,
@@ -114,8 +119,12 @@ async fn converse(
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = stop.wait_for(|stop| *stop) => {
+        ended = connection.as_mut() => Some(ended),
+        () = told(&mut stop) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -187,8 +187,7 @@ impl Room {
         self.by_age.push_back((now, stay));
         let waiters = waiter.into_iter().collect();
         let serial = self.serial;
-        let pending =
-            Pending { transaction, waiters, fingerprint, serial, appends: 0, since: now };
+        let pending = Pending { transaction, waiters, fingerprint, serial, appends: 0, since: now };
         self.pending.insert(id, pending);
     }
 
@@ -221,12 +220,8 @@ impl Room {
     /// What of a batch still waits.
     pub(super) fn still_waiting(&self, taken: Taken) -> Taken {
         let Taken { batch, stays } = taken;
-        let (transactions, stays) = batch
-            .transactions
-            .into_iter()
-            .zip(stays)
-            .filter(|(_, stay)| self.stays(stay))
-            .unzip();
+        let (transactions, stays) =
+            batch.transactions.into_iter().zip(stays).filter(|(_, stay)| self.stays(stay)).unzip();
         Taken { batch: Batch { transactions }, stays }
     }
 

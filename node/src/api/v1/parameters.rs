@@ -43,11 +43,15 @@ impl Parameters {
     }
 
     pub(super) fn boolean(&self, name: &'static str) -> Result<Option<bool>, Failure> {
-        self.get(name, r#"Boolean value must be "true" or "false" (lowercase)"#, |text| match text {
-            "true" => Some(true),
-            "false" => Some(false),
-            _ => None,
-        })
+        self.get(
+            name,
+            r#"Boolean value must be "true" or "false" (lowercase)"#,
+            |text| match text {
+                "true" => Some(true),
+                "false" => Some(false),
+                _ => None,
+            },
+        )
     }
 
     pub(super) fn hash(&self, name: &'static str) -> Result<Option<TransactionId>, Failure> {

@@ -37,9 +37,10 @@ async fn outputs_of(api: &Arc<Api>, uri: &Uri) -> Result<Response, Failure> {
         Some(owner) => api.read(move |query| query.outputs_of(&owner, spent)).await?,
         None => At { height: api.query.height(), found: Vec::new() },
     };
-    let rows = answer.found.iter().map(
-        |output| json!({"transaction_id": output.transaction, "output_index": output.index}),
-    );
+    let rows = answer
+        .found
+        .iter()
+        .map(|output| json!({"transaction_id": output.transaction, "output_index": output.index}));
     Ok(at(answer.height, Json(rows.collect::<Value>())))
 }
 
@@ -108,7 +109,8 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_rfc_4648() {
-        let table = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
+        let table =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
         for (bytes, text) in table {
             assert_eq!(base64(bytes.as_bytes()), text);
         }

@@ -9,7 +9,7 @@ use axum::{
     Json,
     extract::{Query, Request, State},
     http::{HeaderMap, StatusCode, Uri, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use cairn_ledger::{
     ids::{Height, TransactionId},
@@ -118,9 +118,7 @@ async fn take_one(api: &Arc<Api>, bytes: Arc<[u8]>, wait: Wait) -> Result<Respon
     }
     let patience = api.settings.commit_timeout;
     match settle(fate, Instant::now() + patience).await {
-        Fate::Committed(place) => {
-            Ok(alone(StatusCode::OK, Report::committed(id, place, height)))
-        }
+        Fate::Committed(place) => Ok(alone(StatusCode::OK, Report::committed(id, place, height))),
         Fate::Refused(_, why) => Err(Failure::Decided(id, why)),
         Fate::Unknown => Err(Failure::Undecided(id, patience.as_secs())),
     }
@@ -147,7 +145,9 @@ async fn take_many(
     let mut reports = Vec::with_capacity(answers.len());
     for answer in answers {
         reports.push(match answer {
-            Err(Turned { id: Some(id), refusal: Refusal::Duplicate(_) }) => already(api, id).await?,
+            Err(Turned { id: Some(id), refusal: Refusal::Duplicate(_) }) => {
+                already(api, id).await?
+            }
             Err(Turned { id, refusal }) => {
                 let report = Report::new(id, "refused", height);
                 report.because(refusal.code(), refusal.to_string())
@@ -186,8 +186,6 @@ async fn already(api: &Arc<Api>, id: TransactionId) -> Result<Report, Failure> {
     match answer.found {
         Some(Standing::Committed(place)) => Ok(Report::committed(id, place, answer.height)),
         // The state has it and the index, which follows behind, not yet.
-        Some(Standing::Refused(..)) | None => {
-            Ok(Report::new(Some(id), "committed", answer.height))
-        }
+        Some(Standing::Refused(..)) | None => Ok(Report::new(Some(id), "committed", answer.height)),
     }
 }
