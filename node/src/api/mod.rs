@@ -1,1 +1,209 @@
 //! HTTP in and out.
+//!
+//! Read in this order: [`server`] sockets and what they may cost; `body` what a request may
+//! bring; `admission` the door, where bytes become admitted transactions; `v1` BigchainDB 2.x
+//! as its drivers know it; `v2` Cairn's own; `admin` for those who run it; `error` the one map
+//! from what went wrong to what a client reads.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::MethodRouter,
+};
+use cairn_ledger::ids::Height;
+use tokio::sync::watch;
+
+use crate::{
+    intake::Intake,
+    metrics::Metrics,
+    query::{At, Query},
+    store::StoreError,
+};
+
+mod admin;
+mod admission;
+mod body;
+mod error;
+pub mod server;
+pub mod status;
+mod v1;
+mod v2;
+
+#[cfg(test)]
+mod tests;
+
+pub use server::{ServerLimits, serve};
+pub use status::NodeStatus;
+
+use admission::Admission;
+use body::BodyBudget;
+use error::Failure;
+
+/// The height that an answer is true at.
+const HEIGHT: HeaderName = HeaderName::from_static("cairn-height");
+
+/// What the API tells and does not find out by itself.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// Where v1 clients find the stream of transactions.
+    pub streams_url: String,
+    /// How long `mode=commit` and `wait=committed` wait for the decision.
+    pub commit_timeout: Duration,
+}
+
+impl Default for ApiSettings {
+    fn default() -> Self {
+        Self {
+            streams_url: "ws://localhost:9985/api/v1/streams/valid_transactions".to_owned(),
+            commit_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What the routes share.
+#[derive(Debug)]
+pub struct Api {
+    query: Arc<Query>,
+    intake: Arc<Intake>,
+    metrics: Arc<Metrics>,
+    status: watch::Receiver<NodeStatus>,
+    settings: ApiSettings,
+    admission: Admission,
+    bodies: BodyBudget,
+}
+
+/// What each route is given.
+type Shared = State<Arc<Api>>;
+
+impl Api {
+    /// Puts it together. Must be called within a tokio runtime.
+    pub fn open(
+        query: Arc<Query>,
+        intake: Arc<Intake>,
+        metrics: Arc<Metrics>,
+        status: watch::Receiver<NodeStatus>,
+        settings: ApiSettings,
+    ) -> Arc<Self> {
+        let admission = Admission::open(Arc::clone(&query), Arc::clone(&metrics));
+        let bodies = BodyBudget::default();
+        Arc::new(Self { query, intake, metrics, status, settings, admission, bodies })
+    }
+
+    /// What clients talk to.
+    pub fn router(self: &Arc<Self>) -> Router {
+        let router = v2::routes(v1::routes(Router::new()));
+        router
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed)
+            .layer(middleware::from_fn_with_state(Arc::clone(self), observe))
+            .with_state(Arc::clone(self))
+    }
+
+    /// What operators talk to, on a port of its own.
+    pub fn admin_router(self: &Arc<Self>) -> Router {
+        admin::routes(Router::new()).with_state(Arc::clone(self))
+    }
+
+    /// Asks the store where blocking is allowed.
+    async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Query) -> Result<At<T>, StoreError> + Send + 'static,
+    ) -> Result<At<T>, Failure> {
+        let query = Arc::clone(&self.query);
+        let answer = tokio::task::spawn_blocking(move || read(&query)).await;
+        Ok(answer.map_err(|_| Failure::Trouble("a read was given up".to_owned()))??)
+    }
+}
+
+/// Serves a path with and without a slash at its end, as upstream does.
+fn both(router: Router<Arc<Api>>, path: &str, routes: MethodRouter<Arc<Api>>) -> Router<Arc<Api>> {
+    router.route(&format!("{path}/"), routes.clone()).route(path, routes)
+}
+
+/// Says which height an answer is true at.
+fn at(height: Height, answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
+    response.headers_mut().insert(HEIGHT, HeaderValue::from(height.0));
+    response
+}
+
+/// An answer whose body is JSON text already.
+fn json_text(status: StatusCode, text: impl Into<axum::body::Body>) -> Response {
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (status, kind, text.into()).into_response()
+}
+
+async fn not_found(request: Request) -> Response {
+    speak(request.uri().path(), &Failure::NotFound)
+}
+
+async fn method_not_allowed(request: Request) -> Response {
+    speak(request.uri().path(), &Failure::MethodNotAllowed)
+}
+
+/// In the dialect of the path that was asked.
+fn speak(path: &str, failure: &Failure) -> Response {
+    if path.starts_with("/api/v2") { failure.v2() } else { failure.v1() }
+}
+
+/// Around every request: preflights answered, answers counted, headers that all answers have.
+async fn observe(State(api): Shared, request: Request, next: Next) -> Response {
+    let route = route_of(request.uri().path());
+    let mut response = if request.method() == Method::OPTIONS {
+        preflight(&request)
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("cairn-height, retry-after"),
+    );
+    headers.entry(HEIGHT).or_insert_with(|| HeaderValue::from(api.query.height().0));
+    let status = response.status();
+    api.metrics.http_requests.with_label_values(&[route, status.as_str()]).inc();
+    response
+}
+
+/// What a browser asks before it lets a page of another origin speak to us.
+fn preflight(request: &Request) -> Response {
+    let mut response = StatusCode::OK.into_response();
+    let headers = response.headers_mut();
+    let methods = HeaderValue::from_static("GET, HEAD, OPTIONS, POST");
+    headers.insert(header::ALLOW, methods.clone());
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    if let Some(asked) = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+    }
+    response
+}
+
+/// The label under which an answer is counted: one of few, whatever clients ask for.
+fn route_of(path: &str) -> &'static str {
+    let path = path.trim_end_matches('/');
+    let Some(rest) = path.strip_prefix("/api/") else {
+        return if path.is_empty() { "root" } else { "other" };
+    };
+    let mut segments = rest.split('/');
+    match (segments.next(), segments.next(), segments.next(), segments.next()) {
+        (Some("v1"), None, ..) => "v1",
+        (Some("v1"), Some("transactions"), None, _) => "v1/transactions",
+        (Some("v1"), Some("transactions"), Some(_), None) => "v1/transactions/id",
+        (Some("v1"), Some("outputs"), None, _) => "v1/outputs",
+        (Some("v1"), Some("blocks"), None, _) => "v1/blocks",
+        (Some("v1"), Some("blocks"), Some(_), None) => "v1/blocks/height",
+        (Some("v1"), Some("validators"), None, _) => "v1/validators",
+        (Some("v2"), Some("transactions"), None, _) => "v2/transactions",
+        (Some("v2"), Some("transactions"), Some(_), None) => "v2/transactions/id",
+        (Some("v2"), Some("transactions"), Some(_), Some("receipt")) => {
+            "v2/transactions/id/receipt"
+        }
+        _ => "other",
+    }
+}

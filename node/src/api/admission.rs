@@ -1,0 +1,163 @@
+//! The door: bytes become admitted transactions, or hear why not.
+//!
+//! Checking one signature alone costs almost three times what it costs in a batch, so
+//! transactions that arrive one by one are gathered: whatever queued up while the last batch
+//! was checked is the next batch. Nothing waits for company.
+
+use std::sync::Arc;
+
+use cairn_ledger::{
+    ids::TransactionId,
+    json::Strictness,
+    refusal::Refusal,
+    transaction::{self, Admitted, Parsed},
+};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::error::Failure;
+use crate::{metrics::Metrics, query::Query, store::StoreError};
+
+/// Most single transactions that are checked together. Batches of this size verify at the
+/// best rate without making the first wait long for the last.
+const GATHERED_MAX: usize = 256;
+
+/// Most single transactions that wait at the door.
+const QUEUE_MAX: usize = 8192;
+
+/// Most batches that clients sent as such and that wait to be checked.
+const BATCHES_MAX: usize = 64;
+
+/// A transaction that was turned away at the door.
+#[derive(Clone, Debug)]
+pub(super) struct Turned {
+    /// Its id, as far as it was read.
+    pub(super) id: Option<TransactionId>,
+    pub(super) refusal: Refusal,
+}
+
+/// What the door says to one transaction.
+pub(super) type Answer = Result<Arc<Admitted>, Turned>;
+
+struct Caller {
+    bytes: Arc<[u8]>,
+    reply: oneshot::Sender<Result<Answer, Failure>>,
+}
+
+/// The door.
+#[derive(Debug)]
+pub(super) struct Admission {
+    callers: mpsc::Sender<Caller>,
+    query: Arc<Query>,
+    metrics: Arc<Metrics>,
+    /// One permit for each thread that may check at a time.
+    threads: Arc<Semaphore>,
+    batches: Arc<Semaphore>,
+}
+
+impl Admission {
+    /// Opens it. Ends when it is dropped.
+    pub(super) fn open(query: Arc<Query>, metrics: Arc<Metrics>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = Arc::new(Semaphore::new(cores));
+        let (callers, queue) = mpsc::channel(QUEUE_MAX);
+        tokio::spawn(gather(queue, Arc::clone(&query), Arc::clone(&threads)));
+        Self { callers, query, metrics, threads, batches: Arc::new(Semaphore::new(BATCHES_MAX)) }
+    }
+
+    /// Asks for one transaction.
+    pub(super) async fn one(&self, bytes: Arc<[u8]>) -> Result<Answer, Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.callers.try_send(Caller { bytes, reply }).map_err(|_| Failure::Overloaded)?;
+        let answer = answer.await.map_err(|_| Failure::Stopping)??;
+        self.count(&answer);
+        Ok(answer)
+    }
+
+    /// Asks for many at once; answers in the order given.
+    pub(super) async fn many(&self, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, Failure> {
+        let Ok(_place) = self.batches.try_acquire() else { return Err(Failure::Overloaded) };
+        let _thread = self.threads.acquire().await.map_err(|_| Failure::Stopping)?;
+        let query = Arc::clone(&self.query);
+        let examined = tokio::task::spawn_blocking(move || examine(&query, items)).await;
+        let answers = examined.map_err(|_| Failure::Stopping)??;
+        for answer in &answers {
+            self.count(answer);
+        }
+        Ok(answers)
+    }
+
+    fn count(&self, answer: &Answer) {
+        if let Err(turned) = answer {
+            self.metrics.refused.with_label_values(&[turned.refusal.code()]).inc();
+        }
+    }
+}
+
+async fn gather(mut queue: mpsc::Receiver<Caller>, query: Arc<Query>, threads: Arc<Semaphore>) {
+    loop {
+        let Ok(thread) = Arc::clone(&threads).acquire_owned().await else { return };
+        let mut callers = Vec::new();
+        if queue.recv_many(&mut callers, GATHERED_MAX).await == 0 {
+            return;
+        }
+        let query = Arc::clone(&query);
+        tokio::task::spawn_blocking(move || {
+            let _thread = thread;
+            let (items, replies): (Vec<_>, Vec<_>) =
+                callers.into_iter().map(|caller| (caller.bytes, caller.reply)).unzip();
+            match examine(&query, items) {
+                Ok(answers) => {
+                    for (reply, answer) in replies.into_iter().zip(answers) {
+                        let _ = reply.send(Ok(answer));
+                    }
+                }
+                Err(trouble) => {
+                    let what = trouble.to_string();
+                    for reply in replies {
+                        let _ = reply.send(Err(Failure::Trouble(what.clone())));
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Parse, signatures, state: each once, for all together. Upstream names a missing input or a
+/// double spend before it names a bad signature, so the state is asked for all.
+fn examine(query: &Query, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, StoreError> {
+    let mut refused = Vec::new();
+    let mut parsed = Vec::new();
+    let mut at_of_parsed = Vec::new();
+    let count = items.len();
+    for (at, bytes) in items.into_iter().enumerate() {
+        match transaction::parse(bytes, Strictness::Strict) {
+            Ok(transaction) => {
+                parsed.push(transaction);
+                at_of_parsed.push(at);
+            }
+            Err(refusal) => refused.push((at, Turned { id: None, refusal })),
+        }
+    }
+    let admitted = transaction::admit(parsed);
+    let checked = query.check(admitted.iter().map(either))?;
+    let mut answers: Vec<Option<Answer>> = (0..count).map(|_| None).collect();
+    for (at, turned) in refused {
+        answers[at] = Some(Err(turned));
+    }
+    for ((at, admitted), checked) in at_of_parsed.into_iter().zip(admitted).zip(checked) {
+        let id = Some(either(&admitted).id());
+        answers[at] = Some(match (checked, admitted) {
+            (Err(refusal), _) => Err(Turned { id, refusal }),
+            (Ok(()), Err(_)) => Err(Turned { id, refusal: Refusal::SignatureInvalid }),
+            (Ok(()), Ok(admitted)) => Ok(Arc::new(admitted)),
+        });
+    }
+    Ok(answers.into_iter().map(|answer| answer.expect("each was refused or parsed")).collect())
+}
+
+fn either(admitted: &Result<Admitted, Parsed>) -> &Parsed {
+    match admitted {
+        Ok(admitted) => admitted,
+        Err(parsed) => parsed,
+    }
+}

@@ -1,0 +1,214 @@
+//! The one map from what went wrong to what a client reads, in both dialects.
+//!
+//! v1 answers as BigchainDB 2.2.2 does: `{"message":"…","status":400}`, and
+//! `{"message":{"mode":"…"}}` for parameters. v2 answers `application/problem+json` with a
+//! stable `code`.
+
+use std::sync::{
+    LazyLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use cairn_ledger::{
+    ids::TransactionId,
+    refusal::{Recorded, Refusal},
+};
+use serde_json::{Value, json};
+
+use crate::{intake::Busy, store::StoreError};
+
+/// Why a request has no other answer.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("{0}")]
+    Refused(Refusal),
+    #[error("the transaction was decided and refused: {}", .1.text)]
+    Decided(TransactionId, Recorded),
+    #[error("no decision on transaction {0} within {1} s; it may still come: its id tells")]
+    Undecided(TransactionId, u64),
+    #[error("transaction {0} waits for a decision")]
+    StillPending(TransactionId),
+    #[error("{0}")]
+    Busy(Busy),
+    #[error("more requests arrive than can be checked; try again in 1 s")]
+    Overloaded,
+    #[error("this validator is stopping")]
+    Stopping,
+    #[error("{0}")]
+    Trouble(String),
+    #[error("the body is larger than {0} bytes, the most that are read")]
+    BodyTooLarge(usize),
+    #[error("the body did not arrive within {0} s")]
+    BodyTimeout(u64),
+    #[error("the body ended before it was whole")]
+    BodyBroken,
+    #[error("the body is empty: a transaction in JSON would be fine")]
+    BodyEmpty,
+    #[error("the body is no list of transactions: {what} at byte {at}")]
+    BatchSyntax { what: &'static str, at: usize },
+    #[error("more than {0} transactions in one request: send several")]
+    BatchLimit(usize),
+    #[error("the body must be application/json or application/x-ndjson, as Content-Type says")]
+    MediaType,
+    #[error("{name}: {text}")]
+    Parameter { name: &'static str, text: &'static str },
+    #[error("Unknown arguments: {0}")]
+    UnknownArguments(String),
+    #[error("Not found")]
+    NotFound,
+    #[error("Method not allowed")]
+    MethodNotAllowed,
+}
+
+impl From<StoreError> for Failure {
+    fn from(trouble: StoreError) -> Self {
+        Self::Trouble(trouble.to_string())
+    }
+}
+
+impl Failure {
+    /// Status, stable code and title of API v2.
+    fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Refused(refusal) => (refusal_status(refusal.code()), refusal.code(), REFUSED),
+            Self::Decided(_, why) => (refusal_status(why.code()), why.code(), REFUSED),
+            Self::Undecided(..) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "NO_QUORUM", "the outcome is unknown")
+            }
+            Self::StillPending(_) => {
+                (StatusCode::NOT_FOUND, "TX_NOT_DECIDED", "there is no receipt yet")
+            }
+            Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "POOL_FULL", "too many wait"),
+            Self::Overloaded => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", "too many at once"),
+            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "STOPPING", "ask another one"),
+            Self::Trouble(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "TROUBLE", "this validator has trouble")
+            }
+            Self::BodyTooLarge(_) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "the body is too large")
+            }
+            Self::BodyTimeout(_) => {
+                (StatusCode::REQUEST_TIMEOUT, "BODY_TIMEOUT", "the body came too slowly")
+            }
+            Self::BodyBroken => (StatusCode::BAD_REQUEST, "BODY_BROKEN", "the body is not whole"),
+            Self::BodyEmpty => (StatusCode::BAD_REQUEST, "JSON_EMPTY", "the body is empty"),
+            Self::BatchSyntax { .. } => (StatusCode::BAD_REQUEST, "JSON_SYNTAX", "not a list"),
+            Self::BatchLimit(_) => (StatusCode::BAD_REQUEST, "BATCH_LIMIT", "too many in one"),
+            Self::MediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "MEDIA_TYPE", "that type is not read")
+            }
+            Self::Parameter { .. } => {
+                (StatusCode::BAD_REQUEST, "PARAM_INVALID", "a parameter is wrong")
+            }
+            Self::UnknownArguments(_) => {
+                (StatusCode::BAD_REQUEST, "PARAM_UNKNOWN", "a parameter is unknown")
+            }
+            Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such thing"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "METHOD", "that method is not served here")
+            }
+        }
+    }
+
+    /// As BigchainDB 2.2.2 says it.
+    pub(super) fn v1(&self) -> Response {
+        let (status, message) = match self {
+            // Arguments are checked by another library upstream, which has a body of its own.
+            Self::Parameter { name, text } => {
+                return self.json(StatusCode::BAD_REQUEST, &json!({"message": {*name: text}}));
+            }
+            Self::UnknownArguments(_) => {
+                let body = json!({"message": self.to_string()});
+                return self.json(StatusCode::BAD_REQUEST, &body);
+            }
+            Self::Refused(refusal) => (StatusCode::BAD_REQUEST, refusal_v1(refusal)),
+            Self::Decided(..) => {
+                let message = "Transaction validation failed".to_owned();
+                (StatusCode::INTERNAL_SERVER_ERROR, message)
+            }
+            other => (other.kind().0, other.to_string()),
+        };
+        self.json(status, &json!({"message": message, "status": status.as_u16()}))
+    }
+
+    /// As `application/problem+json`.
+    pub(super) fn v2(&self) -> Response {
+        let (status, code, title) = self.kind();
+        let mut problem = json!({
+            "type": "about:blank",
+            "title": title,
+            "status": status.as_u16(),
+            "code": code,
+            "detail": self.detail(),
+            "request_id": request_id(),
+        });
+        if let Self::Undecided(id, _) = self {
+            problem["outcome"] = json!("unknown");
+            problem["id"] = json!(id);
+        }
+        let mut response = self.json(status, &problem);
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        response
+    }
+
+    /// The stable code of API v2.
+    pub(super) fn code(&self) -> &'static str {
+        self.kind().1
+    }
+
+    /// What API v2 says about it: v1's texts need their context, these stand alone.
+    pub(super) fn detail(&self) -> String {
+        self.to_string()
+    }
+
+    fn json(&self, status: StatusCode, body: &Value) -> Response {
+        let mut response = (status, axum::Json(body)).into_response();
+        let headers = response.headers_mut();
+        match self {
+            Self::Busy(busy) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(busy.retry_after_s));
+            }
+            Self::Overloaded => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            // What is left of the body is not read: the connection ends here.
+            Self::BodyTooLarge(_) | Self::BodyTimeout(_) | Self::BodyBroken => {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+const REFUSED: &str = "the transaction is refused";
+
+/// What upstream writes around the reason.
+fn refusal_v1(refusal: &Refusal) -> String {
+    match refusal.class() {
+        _ if refusal.code().starts_with("JSON_") => refusal.to_string(),
+        "SchemaValidationError" => format!("Invalid transaction schema: {refusal}"),
+        class => format!("Invalid transaction ({class}): {refusal}"),
+    }
+}
+
+/// The status of API v2 for a refusal's code.
+fn refusal_status(code: &str) -> StatusCode {
+    match code {
+        "TX_TOO_LARGE" => StatusCode::PAYLOAD_TOO_LARGE,
+        "DOUBLE_SPEND" | "TX_DUPLICATE" => StatusCode::CONFLICT,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// Names a request in logs and answers: unlike any other of this process, and most likely of any.
+fn request_id() -> String {
+    static NEXT: LazyLock<AtomicU64> =
+        LazyLock::new(|| AtomicU64::new(u64::from_be_bytes(crate::clock::random())));
+    format!("{:016x}", NEXT.fetch_add(1, Ordering::Relaxed))
+}

@@ -1,0 +1,91 @@
+//! Transactions in and out.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, Request, State},
+    http::{StatusCode, Uri},
+    response::Response,
+};
+use cairn_ledger::ids::TransactionId;
+
+use super::{
+    super::{Api, Shared, at, error::Failure, json_text},
+    parameters::{Mode, Parameters},
+    say,
+};
+use crate::intake::Fate;
+
+/// Larger than any transaction, so that one that is somewhat too large hears its own reason.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// `POST /api/v1/transactions`: 202 and the transaction as it came.
+pub(super) async fn post(State(api): Shared, request: Request) -> Response {
+    say(take(&api, request).await)
+}
+
+async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
+    let mode = Parameters::of(request.uri()).mode()?;
+    let (head, body) = request.into_parts();
+    let received = api.bodies.read(&head.headers, body, BODY_BYTES_MAX).await?;
+    let bytes: Arc<[u8]> = Arc::from(received.bytes.as_slice());
+    let answer = api.admission.one(bytes).await?;
+    let admitted = answer.map_err(|turned| Failure::Refused(turned.refusal))?;
+    let id = admitted.id();
+    let fate = api.intake.submit(admitted).map_err(Failure::Busy)?;
+    let height = match mode {
+        // The reply of the door is all there is before a decision.
+        Mode::Async | Mode::Sync => api.query.height(),
+        Mode::Commit => {
+            let patience = api.settings.commit_timeout;
+            match tokio::time::timeout(patience, fate).await {
+                Ok(Ok(Fate::Committed(place))) => place.height,
+                Ok(Ok(Fate::Refused(_, why))) => return Err(Failure::Decided(id, why)),
+                Ok(Ok(Fate::Unknown) | Err(_)) | Err(_) => {
+                    return Err(Failure::Undecided(id, patience.as_secs()));
+                }
+            }
+        }
+    };
+    Ok(at(height, json_text(StatusCode::ACCEPTED, received.bytes)))
+}
+
+/// `GET /api/v1/transactions/{id}`.
+pub(super) async fn one(State(api): Shared, Path(id): Path<String>) -> Response {
+    say(find(&api, &id).await)
+}
+
+async fn find(api: &Arc<Api>, id: &str) -> Result<Response, Failure> {
+    // What is no hash names no transaction.
+    let id: TransactionId = id.parse().map_err(|_| Failure::NotFound)?;
+    let answer = api.read(move |query| query.transaction(&id)).await?;
+    let bytes = answer.found.ok_or(Failure::NotFound)?;
+    Ok(at(answer.height, json_text(StatusCode::OK, bytes.to_vec())))
+}
+
+/// `GET /api/v1/transactions?asset_id&operation&last_tx`.
+pub(super) async fn list(State(api): Shared, uri: Uri) -> Response {
+    say(of_asset(&api, &uri).await)
+}
+
+async fn of_asset(api: &Arc<Api>, uri: &Uri) -> Result<Response, Failure> {
+    let parameters = Parameters::of(uri);
+    let operation = parameters.operation()?;
+    let asset = Parameters::required("asset_id", parameters.hash("asset_id")?)?;
+    let last = parameters.boolean("last_tx")?.unwrap_or(false);
+    let answer = api.read(move |query| query.transactions_of(&asset, operation, last)).await?;
+    Ok(at(answer.height, json_text(StatusCode::OK, array(&answer.found))))
+}
+
+/// The transactions as they came, in one JSON array: what was read as JSON once is not written anew.
+pub(super) fn array(transactions: &[Arc<[u8]>]) -> Vec<u8> {
+    let mut text = vec![b'['];
+    for (at, transaction) in transactions.iter().enumerate() {
+        if at > 0 {
+            text.push(b',');
+        }
+        text.extend_from_slice(transaction);
+    }
+    text.push(b']');
+    text
+}

@@ -1,0 +1,191 @@
+//! `POST /api/v2/transactions`: one transaction, or many together.
+//!
+//! Many together are checked in one go, enter the waiting room in one go, and are answered
+//! one by one: a bad item costs the others nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::{Query, Request, State},
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::Response,
+};
+use cairn_ledger::{
+    ids::{Height, TransactionId},
+    refusal::Refusal,
+    transaction::Admitted,
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    super::{Api, Shared, admission::Turned, at, error::Failure},
+    Report, alone, say,
+    slices::{self, Form, NotAList},
+    standing,
+};
+use crate::{intake::Fate, query::Standing};
+
+/// Most transactions of one request.
+const ITEMS_MAX: usize = 1000;
+
+/// Largest body. A full list of transactions with small payloads fits; large ones go in several.
+const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What the answer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    Accepted,
+    Committed,
+}
+
+/// The route.
+pub(super) async fn post(State(api): Shared, request: Request) -> Response {
+    say(take(&api, request).await)
+}
+
+async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
+    let wait = wait_of(request.uri())?;
+    let lines = is_lines(request.headers())?;
+    let (head, body) = request.into_parts();
+    let received = api.bodies.read(&head.headers, body, BODY_BYTES_MAX).await?;
+    if received.bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(Failure::BodyEmpty);
+    }
+    let items = match slices::form(&received.bytes, lines) {
+        Form::Object => {
+            let bytes = Arc::from(received.bytes.as_slice());
+            return take_one(api, bytes, wait).await;
+        }
+        Form::Array => slices::array(&received.bytes, ITEMS_MAX)
+            .map_err(|NotAList { what, at }| Failure::BatchSyntax { what, at })?,
+        Form::Lines => slices::lines(&received.bytes, ITEMS_MAX),
+    };
+    if items.len() > ITEMS_MAX {
+        return Err(Failure::BatchLimit(ITEMS_MAX));
+    }
+    let items = items.into_iter().map(|item| Arc::from(&received.bytes[item])).collect();
+    let reports = take_many(api, items, wait).await?;
+    let height = reports.iter().map(|report| report.as_of).max();
+    Ok(at(height.unwrap_or_else(|| api.query.height()), Json(reports)))
+}
+
+fn wait_of(uri: &Uri) -> Result<Wait, Failure> {
+    let text = "`accepted` or `committed` would be fine";
+    let wrong = Failure::Parameter { name: "wait", text };
+    let Query(pairs) =
+        Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| wrong.clone())?;
+    let mut wait = Wait::Accepted;
+    for (name, value) in pairs {
+        wait = match (name.as_str(), value.as_str()) {
+            ("wait", "accepted") => Wait::Accepted,
+            ("wait", "committed") => Wait::Committed,
+            ("wait", _) => return Err(wrong),
+            _ => return Err(Failure::UnknownArguments(name.chars().take(25).collect())),
+        };
+    }
+    Ok(wait)
+}
+
+/// Whether the body holds one item a line.
+fn is_lines(headers: &HeaderMap) -> Result<bool, Failure> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
+    match kind.map(str::to_ascii_lowercase).as_deref() {
+        Some("application/json") => Ok(false),
+        Some("application/x-ndjson" | "application/ndjson") => Ok(true),
+        _ => Err(Failure::MediaType),
+    }
+}
+
+async fn take_one(api: &Arc<Api>, bytes: Arc<[u8]>, wait: Wait) -> Result<Response, Failure> {
+    let admitted = match api.admission.one(bytes).await? {
+        Ok(admitted) => admitted,
+        // The same again is not wrong: it has its answer already.
+        Err(Turned { id: Some(id), refusal: Refusal::Duplicate(_) }) => {
+            return Ok(alone(StatusCode::OK, already(api, id).await?));
+        }
+        Err(turned) => return Err(Failure::Refused(turned.refusal)),
+    };
+    let id = admitted.id();
+    let fate = api.intake.submit(admitted).map_err(Failure::Busy)?;
+    let height = api.query.height();
+    if wait == Wait::Accepted {
+        return Ok(alone(StatusCode::ACCEPTED, Report::new(Some(id), "pending", height)));
+    }
+    let patience = api.settings.commit_timeout;
+    match settle(fate, Instant::now() + patience).await {
+        Fate::Committed(place) => Ok(alone(StatusCode::OK, Report::committed(id, place, height))),
+        Fate::Refused(_, why) => Err(Failure::Decided(id, why)),
+        Fate::Unknown => Err(Failure::Undecided(id, patience.as_secs())),
+    }
+}
+
+async fn take_many(
+    api: &Arc<Api>,
+    items: Vec<Arc<[u8]>>,
+    wait: Wait,
+) -> Result<Vec<Report>, Failure> {
+    let height = api.query.height();
+    let answers = api.admission.many(items).await?;
+    let admitted: Vec<Arc<Admitted>> = answers.iter().flatten().map(Arc::clone).collect();
+    let mut fates = match wait {
+        Wait::Accepted => {
+            api.intake.submit_all(admitted).map_err(Failure::Busy)?;
+            Vec::new()
+        }
+        Wait::Committed => api.intake.submit_each(admitted).map_err(Failure::Busy)?,
+    }
+    .into_iter();
+    // One deadline for all: they were taken in together.
+    let deadline = Instant::now() + api.settings.commit_timeout;
+    let mut reports = Vec::with_capacity(answers.len());
+    for answer in answers {
+        reports.push(match answer {
+            Err(Turned { id: Some(id), refusal: Refusal::Duplicate(_) }) => {
+                already(api, id).await?
+            }
+            Err(Turned { id, refusal }) => {
+                let report = Report::new(id, "refused", height);
+                report.because(refusal.code(), refusal.to_string())
+            }
+            Ok(admitted) => match fates.next() {
+                None => Report::new(Some(admitted.id()), "pending", height),
+                Some(fate) => report(admitted.id(), settle(fate, deadline).await, height, api),
+            },
+        });
+    }
+    Ok(reports)
+}
+
+async fn settle(fate: oneshot::Receiver<Fate>, deadline: Instant) -> Fate {
+    match timeout_at(deadline, fate).await {
+        Ok(Ok(fate)) => fate,
+        Ok(Err(_)) | Err(_) => Fate::Unknown,
+    }
+}
+
+fn report(id: TransactionId, fate: Fate, as_of: Height, api: &Api) -> Report {
+    match fate {
+        Fate::Committed(place) => Report::committed(id, place, as_of),
+        Fate::Refused(place, why) => Report::refused(id, place, &why, as_of),
+        Fate::Unknown => {
+            let patience: Duration = api.settings.commit_timeout;
+            let failure = Failure::Undecided(id, patience.as_secs());
+            Report::new(Some(id), "unknown", as_of).because(failure.code(), failure.detail())
+        }
+    }
+}
+
+/// The report on a transaction that was found committed at the door.
+async fn already(api: &Arc<Api>, id: TransactionId) -> Result<Report, Failure> {
+    let (_, answer) = standing(api, id).await?;
+    match answer.found {
+        Some(Standing::Committed(place)) => Ok(Report::committed(id, place, answer.height)),
+        // The state has it and the index, which follows behind, not yet.
+        Some(Standing::Refused(..)) | None => Ok(Report::new(Some(id), "committed", answer.height)),
+    }
+}
