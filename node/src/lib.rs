@@ -24,3 +24,6 @@ pub mod node;
 pub mod order;
 pub mod query;
 pub mod store;
+
+#[cfg(test)]
+mod testing;

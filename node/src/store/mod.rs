@@ -9,12 +9,13 @@ use cairn_ledger::{
     block::{Block, Place, Tip},
     genesis::Genesis,
     ids::{Height, OutputReference, PublicKey, TransactionId},
-    rules::{Reads, View},
+    rules::{OutputRow, Reads, View},
     state::{Changes, StateHash},
 };
 
 pub mod embedded;
 pub mod memory;
+mod rows;
 
 #[cfg(test)]
 mod contract;
@@ -122,3 +123,17 @@ pub trait Store: Send + Sync + 'static {
 
 /// What an opened store must know to read blocks back.
 pub type Chain = Arc<Genesis>;
+
+/// Each owner of an output once, in the order of the output.
+fn owners(row: &OutputRow) -> impl Iterator<Item = &PublicKey> {
+    let owners = row.owners.iter().enumerate();
+    owners.filter(|(at, owner)| !row.owners[..*at].contains(owner)).map(|(_, owner)| owner)
+}
+
+/// Only the block that follows the tip can be stored.
+fn assert_next(tip: &Tip, block: &Block) {
+    let header = &block.header;
+    assert_eq!(header.height, tip.height.next(), "blocks are committed in height order");
+    assert_eq!(header.parent, tip.block, "a block names the one before it");
+    assert_eq!(header.chain, tip.chain, "a block belongs to the chain of the store");
+}

@@ -1,0 +1,137 @@
+//! What one block does to the tables of a store, in the order of the chain.
+//!
+//! Made from a fresh block's [`Changes`], or from a stored block alone when it is replayed;
+//! every table of every store is fed from it, so that both ways lead to the same rows.
+
+use std::collections::HashMap;
+
+use cairn_ledger::{
+    block::{Block, Place},
+    execution::Outcome,
+    ids::{Height, OutputReference, TransactionId},
+    rules::OutputRow,
+    state::Changes,
+};
+
+/// A transaction that is now part of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Committed {
+    pub(super) id: TransactionId,
+    /// Its index in the block.
+    pub(super) index: u32,
+    pub(super) asset: TransactionId,
+}
+
+/// An output that the block made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Created {
+    pub(super) at: OutputReference,
+    /// The index of the transaction in the block.
+    pub(super) index: u32,
+    pub(super) row: OutputRow,
+}
+
+/// What one block does to the tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rows {
+    pub(super) height: Height,
+    /// In the order of the block.
+    pub(super) committed: Vec<Committed>,
+    /// Refused transactions whose id can be read, with their index.
+    pub(super) refused: Vec<(TransactionId, u32)>,
+    /// In the order of the block; outputs that it spent itself included.
+    pub(super) created: Vec<Created>,
+    /// All outputs that the block spends, its own included, with the spender.
+    pub(super) spent: Vec<(OutputReference, TransactionId)>,
+}
+
+impl Rows {
+    /// The rows of a block that was just executed.
+    ///
+    /// # Panics
+    /// When changes and block do not belong together, which is a bug of the caller.
+    pub(super) fn of(block: &Block, changes: &Changes) -> Self {
+        let index_of: HashMap<_, _> = changes.committed.iter().copied().collect();
+        let mut asset_of = HashMap::with_capacity(changes.committed.len());
+        let created = changes
+            .created
+            .iter()
+            .map(|(at, row)| {
+                asset_of.insert(at.transaction, row.asset);
+                let index = *index_of
+                    .get(&at.transaction)
+                    .expect("only committed transactions make outputs");
+                Created { at: *at, index, row: row.clone() }
+            })
+            .collect();
+        let committed = changes
+            .committed
+            .iter()
+            .map(|(id, index)| Committed {
+                id: *id,
+                index: *index,
+                // Every committed transaction has outputs, and all hold its asset.
+                asset: asset_of.get(id).copied().unwrap_or(*id),
+            })
+            .collect();
+        Self {
+            height: block.header.height,
+            committed,
+            refused: refused(block),
+            created,
+            spent: changes.spent.clone(),
+        }
+    }
+
+    /// Where a transaction of this block stands.
+    pub(super) fn place(&self, index: u32) -> Place {
+        Place { height: self.height, index }
+    }
+}
+
+/// The refused transactions of a block whose id can be read.
+pub(super) fn refused(block: &Block) -> Vec<(TransactionId, u32)> {
+    (0..)
+        .zip(block.body.iter().zip(&block.outcomes))
+        .filter(|(_, (_, outcome))| matches!(outcome, Outcome::Refused(_)))
+        .filter_map(|(index, (bytes, _))| Some((claimed_id(bytes)?, index)))
+        .collect()
+}
+
+/// The id that a transaction's bytes claim, as far as it can be read.
+fn claimed_id(bytes: &[u8]) -> Option<TransactionId> {
+    #[derive(serde::Deserialize)]
+    struct Claims<'a> {
+        #[serde(borrow)]
+        id: Option<std::borrow::Cow<'a, str>>,
+    }
+    serde_json::from_slice::<Claims<'_>>(bytes).ok()?.id?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claimed_id_is_read_or_there_is_none() {
+        let id = "ab".repeat(32);
+        let cases = [
+            (format!(r#"{{"id":"{id}","asset":{{"deep":[1,{{}}]}}}}"#), true),
+            (format!(r#"{{"asset":1,"id":"\u0061b{}"}}"#, "ab".repeat(31)), true),
+            (format!(r#"{{"id":"{id}","id":"{id}"}}"#), false),
+            (r#"{"id":null}"#.to_owned(), false),
+            (r#"{"id":"short"}"#.to_owned(), false),
+            (r#"{"no":"id"}"#.to_owned(), false),
+            ("[".repeat(100_000), false),
+            ("not json".to_owned(), false),
+        ];
+        for (text, readable) in cases {
+            assert_eq!(
+                claimed_id(text.as_bytes()).map(|found| found.to_string()),
+                readable.then(|| id.clone()),
+                "{}",
+                &text[..text.len().min(80)]
+            );
+        }
+    }
+}
