@@ -167,6 +167,9 @@ pub enum Effect {
     Evidence(Evidence),
     /// Tell the operator.
     Alarm(String),
+    /// This node must not go on: tell the operator why, then end the process. The machine
+    /// takes no further input.
+    Halt(String),
 }
 
 /// What is being waited for. A timer of a height or round that is over is ignored.
