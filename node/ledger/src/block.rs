@@ -2,12 +2,30 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use crate::{
-    encoding::DecodeError,
+    encoding::{DecodeError, Reader, Writer},
     execution::{Candidate, Execution, Outcome},
     ids::{BlockId, ChainId, Hash, Height, Position, TransactionId},
+    limits::{
+        BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, CLOCK_DRIFT_MS_MAX, REFUSAL_BYTES_MAX,
+        TRANSACTION_BYTES_MAX, VALIDATORS_MAX,
+    },
+    merkle,
+    refusal::Recorded,
+    state::StateHash,
     vote::Certificate,
 };
+
+/// Domain tag of a header.
+const HEADER_TAG: &[u8; 14] = b"cairn/header/1";
+/// Domain tag of a transaction's leaf.
+const LEAF_TAG: &[u8] = b"cairn/leaf/1";
+/// Largest certificate, encoded: what a full set makes.
+const CERTIFICATE_BYTES_MAX: usize = 8 + 4 + 32 + VALIDATORS_MAX.div_ceil(8) + VALIDATORS_MAX * 64;
+/// First bytes of a stored block.
+const BLOCK_TAG: &[u8; 13] = b"cairn/block/1";
 
 /// What validators vote on. Fixed binary layout; its hash is the block's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,26 +56,88 @@ pub struct Header {
 }
 
 impl Header {
-    /// The fixed layout.
+    /// Bytes of the fixed layout.
+    pub const BYTES: usize = HEADER_TAG.len() + 4 * 32 + 4 * 8 + 2 + 2 * 4;
+
+    /// The fixed layout: domain tag, then the fields in the order of their declaration.
     pub fn encode(&self) -> Vec<u8> {
-        todo!()
+        let Self { chain, height, parent, time_ms, proposer, order_from, order_to, .. } = self;
+        let Self { transactions, committed, outcomes_root, state_root, .. } = self;
+        let mut writer = Writer::tagged(HEADER_TAG);
+        writer.raw(&chain.0).u64(height.0).raw(&parent.0).u64(*time_ms).u16(*proposer);
+        writer.u64(order_from.0).u64(order_to.0).u32(*transactions).u32(*committed);
+        writer.raw(&outcomes_root.0).raw(&state_root.0);
+        writer.finish()
     }
     /// Reads the fixed layout; trailing bytes are malformed.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let _ = bytes;
-        todo!()
+        let mut reader = Reader::new("header", bytes);
+        tag(&mut reader, HEADER_TAG)?;
+        // Fields of a struct expression are evaluated in the order they are written here.
+        let header = Self {
+            chain: ChainId(reader.array()?),
+            height: Height(reader.u64()?),
+            parent: BlockId(reader.array()?),
+            time_ms: reader.u64()?,
+            proposer: reader.u16()?,
+            order_from: Position(reader.u64()?),
+            order_to: Position(reader.u64()?),
+            transactions: reader.u32()?,
+            committed: reader.u32()?,
+            outcomes_root: Hash(reader.array()?),
+            state_root: Hash(reader.array()?),
+        };
+        reader.finish()?;
+        Ok(header)
     }
-    /// The block's id.
+    /// The block's id: SHA-256 of the fixed layout.
     pub fn id(&self) -> BlockId {
-        todo!()
+        BlockId(Sha256::digest(self.encode()).into())
     }
 }
 
-/// The Merkle leaf of one transaction: hash over domain tag, index, its id (zeros when it has
-/// none), length-prefixed bytes, and outcome (code and length-prefixed text of a refusal).
+fn tag(reader: &mut Reader<'_>, tag: &[u8]) -> Result<(), DecodeError> {
+    let malformed = reader.malformed();
+    if reader.raw(tag.len())? == tag { Ok(()) } else { Err(malformed) }
+}
+
+/// The Merkle leaf of one transaction: hash over RFC 6962's leaf prefix, domain tag, index,
+/// length-prefixed bytes, and outcome (kind; of a refusal number and length-prefixed text).
 pub fn leaf(index: u32, bytes: &[u8], outcome: &Outcome) -> Hash {
-    let _ = (index, bytes, outcome);
-    todo!()
+    let mut front = Writer::tagged(&[merkle::LEAF_PREFIX]);
+    front.raw(LEAF_TAG).u32(index);
+    front.u32(u32::try_from(bytes.len()).expect("a transaction is far below 4 GiB"));
+    let mut back = Writer::default();
+    write_outcome(&mut back, outcome);
+    // Three pieces, so that the transaction is hashed where it lies.
+    let hash = Sha256::new().chain_update(front.finish()).chain_update(bytes);
+    Hash(hash.chain_update(back.finish()).finalize().into())
+}
+
+const COMMITTED: u8 = 0;
+const REFUSED: u8 = 1;
+
+fn write_outcome(writer: &mut Writer, outcome: &Outcome) {
+    match outcome {
+        Outcome::Committed => writer.u8(COMMITTED),
+        Outcome::Refused(Recorded { number, text }) => {
+            writer.u8(REFUSED).u16(*number).bytes(text.as_bytes())
+        }
+    };
+}
+
+fn read_outcome(reader: &mut Reader<'_>) -> Result<Outcome, DecodeError> {
+    let malformed = reader.malformed();
+    match reader.u8()? {
+        COMMITTED => Ok(Outcome::Committed),
+        REFUSED => {
+            let number = reader.u16()?;
+            let text = std::str::from_utf8(reader.bytes(REFUSAL_BYTES_MAX)?);
+            let text = text.map_err(|_| malformed)?.to_owned();
+            Ok(Outcome::Refused(Recorded { number, text }))
+        }
+        _ => Err(malformed),
+    }
 }
 
 /// The transactions of a block, as they were ordered.
@@ -77,17 +157,74 @@ pub struct Block {
 }
 
 impl Block {
-    /// Binary form: header, certificate, transactions, outcomes.
+    /// Binary form: tag, header, certificate, transactions, outcomes. The header's count
+    /// says how many there are of the last two.
+    ///
+    /// # Panics
+    /// Where [`Certificate::encode`] does.
     pub fn encode(&self, validators: usize) -> Vec<u8> {
-        let _ = validators;
-        todo!()
+        let mut writer = Writer::tagged(BLOCK_TAG);
+        writer.raw(&self.header.encode()).bytes(&self.certificate.encode(validators));
+        for transaction in &self.body {
+            writer.bytes(transaction);
+        }
+        for outcome in &self.outcomes {
+            write_outcome(&mut writer, outcome);
+        }
+        writer.finish()
     }
     /// Reads the binary form within the limits, and checks that certificate, counts and
     /// Merkle root belong to the header. Signatures and rules are not checked here.
     pub fn decode(bytes: &[u8], validators: usize) -> Result<Self, DecodeError> {
-        let _ = (bytes, validators);
-        todo!()
+        let mut reader = Reader::new("block", bytes);
+        tag(&mut reader, BLOCK_TAG)?;
+        let header = Header::decode(reader.raw(Header::BYTES)?)?;
+        let certificate = Certificate::decode(reader.bytes(CERTIFICATE_BYTES_MAX)?, validators)?;
+        let malformed = reader.malformed();
+        if certificate.height != header.height || certificate.block != header.id() {
+            return Err(malformed);
+        }
+        let count = header.transactions as usize;
+        if count > BLOCK_TRANSACTIONS_MAX {
+            return Err(malformed);
+        }
+        let (mut body, mut size) = (Body::with_capacity(count), 0);
+        for _ in 0..count {
+            let transaction = reader.bytes(TRANSACTION_BYTES_MAX)?;
+            size += transaction.len();
+            if size > BLOCK_BYTES_MAX {
+                return Err(malformed);
+            }
+            body.push(transaction.into());
+        }
+        let mut outcomes = Vec::with_capacity(count);
+        for _ in 0..count {
+            outcomes.push(read_outcome(&mut reader)?);
+        }
+        reader.finish()?;
+        let pairs = body.iter().map(|bytes| &**bytes).zip(&outcomes);
+        if count_committed(&outcomes) != header.committed
+            || merkle::root(&leaves(pairs)) != header.outcomes_root
+        {
+            return Err(malformed);
+        }
+        Ok(Self { header, body, outcomes, certificate })
     }
+    /// The leaves of its Merkle tree, in order.
+    pub fn leaves(&self) -> Vec<Hash> {
+        leaves(self.body.iter().map(|bytes| &**bytes).zip(&self.outcomes))
+    }
+}
+
+/// The leaves over transactions and what became of them: the one place where a body becomes
+/// hashes, for whoever seals, votes, reads back or proves.
+fn leaves<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a Outcome)>) -> Vec<Hash> {
+    (0..).zip(pairs).map(|(index, (bytes, outcome))| leaf(index, bytes, outcome)).collect()
+}
+
+fn count_committed(outcomes: &[Outcome]) -> u32 {
+    let committed = outcomes.iter().filter(|outcome| **outcome == Outcome::Committed).count();
+    u32::try_from(committed).expect("limits keep blocks far below 2^32 transactions")
 }
 
 /// What the next header builds upon.
@@ -110,18 +247,34 @@ pub struct Tip {
 impl Tip {
     /// Before the first block.
     pub fn genesis(chain: ChainId) -> Self {
-        let _ = chain;
-        todo!()
+        Self {
+            chain,
+            height: Height(0),
+            block: BlockId(chain.0),
+            time_ms: 0,
+            order: Position(0),
+            state_root: StateHash::default().root(),
+        }
     }
     /// After a block with that header, whose execution led to that state.
     pub fn after(header: &Header, state_root: Hash) -> Self {
-        let _ = (header, state_root);
-        todo!()
+        Self {
+            chain: header.chain,
+            height: header.height,
+            block: header.id(),
+            time_ms: header.time_ms,
+            order: header.order_to,
+            state_root,
+        }
     }
 }
 
 /// Makes the header over an executed slice of the log. `time_ms` is the proposer's clock;
 /// the header's time is that or one more than the parent's, whichever is later.
+///
+/// # Panics
+/// When the slice ends before it begins, is larger than a block may be, or was not what was
+/// executed: whoever cuts slices keeps to the limits.
 pub fn seal(
     tip: &Tip,
     order_to: Position,
@@ -130,8 +283,45 @@ pub fn seal(
     proposer: u16,
     time_ms: u64,
 ) -> Header {
-    let _ = (tip, order_to, candidates, execution, proposer, time_ms);
-    todo!()
+    assert!(order_to > tip.order, "a block takes at least one position of the log");
+    assert!(candidates.len() <= BLOCK_TRANSACTIONS_MAX, "a block is cut within the limits");
+    assert!(body_bytes(candidates) <= BLOCK_BYTES_MAX, "a block is cut within the limits");
+    let Summary { transactions, committed, outcomes_root } = summary(candidates, execution);
+    Header {
+        chain: tip.chain,
+        height: tip.height.next(),
+        parent: tip.block,
+        time_ms: time_ms.max(tip.time_ms.saturating_add(1)),
+        proposer,
+        order_from: tip.order,
+        order_to,
+        transactions,
+        committed,
+        outcomes_root,
+        state_root: tip.state_root,
+    }
+}
+
+/// What a header says about its transactions.
+struct Summary {
+    transactions: u32,
+    committed: u32,
+    outcomes_root: Hash,
+}
+
+fn summary(candidates: &[Candidate], execution: &Execution) -> Summary {
+    let outcomes = &execution.outcomes;
+    assert_eq!(candidates.len(), outcomes.len(), "these candidates are what was executed");
+    let pairs = candidates.iter().map(|candidate| &**candidate.bytes()).zip(outcomes);
+    Summary {
+        transactions: u32::try_from(candidates.len()).expect("limits keep blocks far below 2^32"),
+        committed: count_committed(outcomes),
+        outcomes_root: merkle::root(&leaves(pairs)),
+    }
+}
+
+fn body_bytes(candidates: &[Candidate]) -> usize {
+    candidates.iter().map(|candidate| candidate.bytes().len()).sum()
 }
 
 /// Why a header cannot be voted for.
@@ -150,6 +340,12 @@ pub enum HeaderFault {
         /// What would be fine.
         ahead_ms: u64,
     },
+    /// Its body would not fit in a message to a peer.
+    #[error("the body has {bytes} bytes, at most {BLOCK_BYTES_MAX} fit in a block")]
+    TooLarge {
+        /// What the transactions are together.
+        bytes: usize,
+    },
     /// This validator computes another root from the same transactions.
     #[error("{0} differs from what executing the transactions gives")]
     Outcome(&'static str),
@@ -158,8 +354,26 @@ pub enum HeaderFault {
 /// Whether `header` follows from `tip`, apart from its transactions: chain, height, parent,
 /// log position, state root, time (`now_ms` is this validator's clock), counts within limits.
 pub fn follows(tip: &Tip, header: &Header, now_ms: u64) -> Result<(), HeaderFault> {
-    let _ = (tip, header, now_ms);
-    todo!()
+    let expected = tip.height.0.checked_add(1).map(Height);
+    let conditions = [
+        ("chain", header.chain == tip.chain),
+        ("height", Some(header.height) == expected),
+        ("parent", header.parent == tip.block),
+        ("order_from", header.order_from == tip.order),
+        ("order_to", header.order_to > header.order_from),
+        ("state_root", header.state_root == tip.state_root),
+        ("transactions", header.transactions as usize <= BLOCK_TRANSACTIONS_MAX),
+        ("committed", header.committed <= header.transactions),
+    ];
+    if let Some((what, _)) = conditions.iter().find(|(_, holds)| !holds) {
+        return Err(HeaderFault::NotNext(what));
+    }
+    let latest = now_ms.saturating_add(CLOCK_DRIFT_MS_MAX);
+    if header.time_ms <= tip.time_ms || header.time_ms > latest {
+        let ahead_ms = CLOCK_DRIFT_MS_MAX;
+        return Err(HeaderFault::Time { time_ms: header.time_ms, ahead_ms });
+    }
+    Ok(())
 }
 
 /// Whether executing the candidates gives what the header says.
@@ -168,8 +382,18 @@ pub fn matches(
     candidates: &[Candidate],
     execution: &Execution,
 ) -> Result<(), HeaderFault> {
-    let _ = (header, candidates, execution);
-    todo!()
+    let bytes = body_bytes(candidates);
+    if bytes > BLOCK_BYTES_MAX {
+        return Err(HeaderFault::TooLarge { bytes });
+    }
+    let Summary { transactions, committed, outcomes_root } = summary(candidates, execution);
+    let conditions = [
+        ("transactions", header.transactions == transactions),
+        ("committed", header.committed == committed),
+        ("outcomes_root", header.outcomes_root == outcomes_root),
+    ];
+    let differs = conditions.iter().find(|(_, holds)| !holds);
+    differs.map_or(Ok(()), |(what, _)| Err(HeaderFault::Outcome(what)))
 }
 
 /// A transaction's place in the chain.
@@ -191,3 +415,6 @@ pub struct Entry {
     /// What became of it.
     pub outcome: Outcome,
 }
+
+#[cfg(test)]
+mod tests;
