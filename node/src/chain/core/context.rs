@@ -6,16 +6,13 @@ use std::{convert::Infallible, fmt, sync::Arc};
 use cairn_ledger::{
     block::Header,
     genesis::Genesis,
-    ids::{BlockId, ChainId, PublicKey},
+    ids::{BlockId, PublicKey},
 };
 use malachite_types::{self as types, NilOrVal, Round, SignedExtension, VoteType, VotingPower};
 
 /// Which concrete types the voting rules work on.
 #[derive(Clone, Debug)]
-pub(crate) struct Context {
-    /// Part of everything that is signed.
-    pub(crate) chain: ChainId,
-}
+pub(crate) struct Context;
 
 /// A validator's index in the genesis record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,6 +7,8 @@
 
 mod context;
 mod convert;
+#[cfg(feature = "planted-bugs")]
+mod plant;
 #[cfg(test)]
 mod tests;
 
@@ -109,6 +111,8 @@ pub(crate) struct Core {
     genesis: Arc<Genesis>,
     set: ValidatorSet,
     poisoned: bool,
+    #[cfg(feature = "planted-bugs")]
+    bug: plant::Bug,
 }
 
 impl Core {
@@ -140,10 +144,16 @@ impl Core {
         // The library's own queue holds what comes before a height starts; the machine
         // keeps such messages itself and feeds none early, so a small queue is enough.
         let per_height = 4 * genesis.validators().len();
-        let context = Context { chain: genesis.chain() };
-        let state =
-            State::new(context, convert::height(next), set.clone(), params, 2, per_height);
-        Self { state, signer, genesis, set, poisoned: false }
+        let state = State::new(Context, convert::height(next), set.clone(), params, 2, per_height);
+        Self {
+            state,
+            signer,
+            genesis,
+            set,
+            poisoned: false,
+            #[cfg(feature = "planted-bugs")]
+            bug: plant::Bug::default(),
+        }
     }
 
     /// The round that the height in progress is in.
@@ -229,7 +239,12 @@ impl Core {
             return Err(Fatal("it failed before".to_owned()));
         }
         let mut outs = Vec::new();
-        let answerer = Answerer { signer: self.signer.as_ref(), genesis: &self.genesis };
+        let answerer = Answerer {
+            signer: self.signer.as_ref(),
+            genesis: &self.genesis,
+            #[cfg(feature = "planted-bugs")]
+            bug: self.bug,
+        };
         let done: Result<(), library::Error<Context>> = library::process!(
             input: input,
             state: &mut self.state,
@@ -248,6 +263,8 @@ impl Core {
 struct Answerer<'a> {
     signer: Option<&'a SigningKey>,
     genesis: &'a Genesis,
+    #[cfg(feature = "planted-bugs")]
+    bug: plant::Bug,
 }
 
 impl Answerer<'_> {
@@ -283,6 +300,8 @@ impl Answerer<'_> {
 
     fn sign_vote(&self, vote: context::Vote) -> types::SignedVote<Context> {
         let signer = self.signer.expect("who has no key is nobody, and is not asked to sign");
+        #[cfg(feature = "planted-bugs")]
+        let vote = self.bug.fall(vote);
         let bytes = vote_sign_bytes(
             &self.genesis.chain(),
             convert::kind_back(vote.kind),
@@ -311,9 +330,14 @@ impl Answerer<'_> {
         &self,
         certificate: &types::CommitCertificate<Context>,
     ) -> Result<(), CertificateError<Context>> {
-        convert::certificate_back(certificate)
-            .verify(self.genesis)
-            .map_err(|error| CertificateError::VerificationError(Some(Box::new(error))))
+        #[cfg(feature = "planted-bugs")]
+        if self.bug.believes() {
+            return Ok(());
+        }
+        convert::certificate_back(certificate).verify(self.genesis).map_err(|error| {
+            let error: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
+            CertificateError::VerificationError(Some(error.into()))
+        })
     }
 }
 
@@ -326,9 +350,8 @@ fn enough(
     let mut seen = Vec::new();
     let mut signed: VotingPower = 0;
     for address in signers {
-        let validator = set
-            .get_by_address(&address)
-            .ok_or(CertificateError::UnknownValidator(address))?;
+        let validator =
+            set.get_by_address(&address).ok_or(CertificateError::UnknownValidator(address))?;
         if seen.contains(&address) {
             return Err(CertificateError::DuplicateVote(address));
         }
@@ -351,9 +374,8 @@ fn verify_round(
     let signers = certificate.round_signatures.iter().map(|s| s.address);
     match certificate.cert_type {
         types::RoundCertificateType::Precommit => {
-            let prevote = |s: &&types::RoundSignature<Context>| {
-                s.vote_type == types::VoteType::Prevote
-            };
+            let prevote =
+                |s: &&types::RoundSignature<Context>| s.vote_type == types::VoteType::Prevote;
             if let Some(signed) = certificate.round_signatures.iter().find(prevote) {
                 return Err(CertificateError::InvalidVoteType(signed.address));
             }
@@ -397,9 +419,7 @@ fn collect(effect: Effect<Context>, outs: &mut Vec<Out>) -> Resume<Context> {
             (convert::timeout_back(timeout).map(|(round, step)| Out::Cancel(round, step)), r)
         }
         Effect::CancelAllTimeouts(r) => (Some(Out::CancelAll), r),
-        Effect::StartRound(_, round, _, _, r) => {
-            (Some(Out::Round(convert::round_back(round))), r)
-        }
+        Effect::StartRound(_, round, _, _, r) => (Some(Out::Round(convert::round_back(round))), r),
         Effect::GetValue(_, round, _, r) => (Some(Out::Propose(convert::round_back(round))), r),
         Effect::Decide(certificate, _, r) => {
             (Some(Out::Decide(convert::certificate_back(&certificate))), r)
