@@ -4,13 +4,21 @@
 //! Everything here is small (bodies travel elsewhere), binary, and bounded by the number
 //! of validators before anything is allocated.
 
+mod codec;
+mod edge;
+#[cfg(test)]
+mod tests;
+
 use cairn_ledger::{
     block::Header,
-    encoding::DecodeError,
-    genesis::Genesis,
     ids::{BlockId, Height},
     vote::VoteKind,
 };
+pub(crate) use codec::{
+    put_polka, put_proposal, put_round_option, put_vote, take_flag, take_polka, take_proposal,
+    take_round_option, take_validator, take_vote,
+};
+pub use edge::verify;
 
 use crate::mesh::Peer;
 
@@ -114,8 +122,10 @@ pub struct Status {
     pub height: Height,
     /// The block there.
     pub block: BlockId,
-    /// What it has of the height after; empty while that has not begun. The last one is
-    /// the round that it is in; rounds ascending, at most [`STATUS_ROUNDS_MAX`].
+    /// The round that it is in at the height after; nothing while that has not begun.
+    pub round: Option<u32>,
+    /// What it has of the height after: the newest rounds, ascending, at most
+    /// [`STATUS_ROUNDS_MAX`].
     pub seen: Vec<Seen>,
 }
 
@@ -138,18 +148,6 @@ pub enum Message {
 }
 
 impl Message {
-    /// The binary form.
-    pub fn encode(&self) -> Vec<u8> {
-        todo!()
-    }
-
-    /// Reads the binary form; every count is checked against the number of validators
-    /// before anything is allocated.
-    pub fn decode(bytes: &[u8], validators: usize) -> Result<Self, DecodeError> {
-        let _ = (bytes, validators);
-        todo!()
-    }
-
     /// The height that it is about; of a status: the one that its sender works at.
     pub fn height(&self) -> Height {
         match self {
@@ -160,14 +158,6 @@ impl Message {
             Self::Status(status) => status.height,
         }
     }
-}
-
-/// Whether every signature in `message` holds and every signer is a validator of this
-/// chain. Called at the edge, before a message is queued: what reaches the machine has
-/// passed here, so that junk costs its sender's connection and nobody's queue.
-pub fn verify(genesis: &Genesis, message: &Message, from: Peer) -> Result<(), &'static str> {
-    let _ = (genesis, message, from);
-    todo!()
 }
 
 /// Two signed messages of one validator of which an honest one signs at most one.

@@ -1,18 +1,18 @@
-//! The chain as a pure state machine: inputs in, effects out. No clock, no I/O, no await.
+//! What the machine is told, and what it wants done.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use cairn_ledger::{
     block::{Header, Tip},
-    encoding::DecodeError,
-    genesis::Genesis,
     ids::{BlockId, Height, Position},
-    signature::SigningKey,
-    vote::{Certificate, VoteKind},
+    vote::Certificate,
 };
 
-use super::message::{Evidence, Message, PolkaCertificate, SignedProposal, SignedVote};
-use crate::mesh::Peer;
+use super::record::Record;
+use crate::{
+    chain::message::{Evidence, Message},
+    mesh::Peer,
+};
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,7 @@ pub enum Input {
         journal: Vec<Record>,
     },
     /// How far the log reaches here, and whether it holds a batch after the tip's position.
+    /// Told whenever that changes, and anew after each [`Input::Committed`], which forgets it.
     Ordered {
         /// The last position that is readable here.
         end: Position,
@@ -138,7 +139,9 @@ pub enum Effect {
         from: Peer,
     },
     /// Decided here by votes: store the examined block with its certificate, atomically;
-    /// then empty the journal; answer with [`Input::Committed`].
+    /// then empty the journal; answer with [`Input::Committed`]. It is the last effect of its
+    /// list. After a restart the block may be one that was examined before it: its body is
+    /// durable, execute it again.
     Commit {
         /// The block's header.
         header: Header,
@@ -167,6 +170,9 @@ pub enum Effect {
     Evidence(Evidence),
     /// Tell the operator.
     Alarm(String),
+    /// This node must not go on: tell the operator why, then end the process. The machine
+    /// takes no further input.
+    Halt(String),
 }
 
 /// What is being waited for. A timer of a height or round that is over is ignored.
@@ -200,130 +206,6 @@ pub enum Step {
     Precommit,
 }
 
-/// One record of the write-ahead log: an input of the voting rules of the height in
-/// progress. Replaying them in order leads to the same state and asks for no signature
-/// that is not among them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Record {
-    /// A vote, own or another's.
-    Vote(SignedVote),
-    /// A proposal, own or another's.
-    Proposal(Box<SignedProposal>),
-    /// What came of examining a block.
-    ProposedValue {
-        /// The round in which it was proposed.
-        round: u32,
-        /// The block's header.
-        header: Box<Header>,
-        /// Who proposed it in that round.
-        proposer: Peer,
-        /// The round of its proof of lock, if it was proposed again.
-        valid_round: Option<u32>,
-        /// Whether it may be voted for.
-        valid: bool,
-    },
-    /// A timer of the voting rules ran out.
-    TimeoutElapsed {
-        /// The height.
-        height: Height,
-        /// The round.
-        round: u32,
-        /// Which.
-        step: Step,
-    },
-    /// Two thirds of prevotes at once.
-    PolkaCertificate(PolkaCertificate),
-}
-
-/// What was signed: all that a signature covers, and the signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signed {
-    /// In which slot.
-    pub kind: SignedKind,
-    /// The height.
-    pub height: Height,
-    /// The round.
-    pub round: u32,
-    /// For which block; nothing for nil.
-    pub block: Option<BlockId>,
-    /// Of a proposal: its proof-of-lock round.
-    pub valid_round: Option<u32>,
-    /// Over the sign bytes of that kind.
-    pub signature: [u8; 64],
-}
-
-/// A validator signs each of these at most once a height and round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SignedKind {
-    /// As the round's proposer.
-    Proposal,
-    /// First phase.
-    Prevote,
-    /// Second phase.
-    Precommit,
-}
-
-impl From<VoteKind> for SignedKind {
-    fn from(kind: VoteKind) -> Self {
-        match kind {
-            VoteKind::Prevote => Self::Prevote,
-            VoteKind::Precommit => Self::Precommit,
-        }
-    }
-}
-
-impl Record {
-    /// The height that it belongs to.
-    pub fn height(&self) -> Height {
-        match self {
-            Self::Vote(vote) => vote.height,
-            Self::Proposal(proposal) => proposal.header.height,
-            Self::ProposedValue { header, .. } => header.height,
-            Self::TimeoutElapsed { height, .. } => *height,
-            Self::PolkaCertificate(certificate) => certificate.height,
-        }
-    }
-
-    /// What validator `me` signed, when this record holds its signature: what the journal
-    /// must never let it sign otherwise.
-    pub fn signed_by(&self, me: Peer) -> Option<Signed> {
-        match self {
-            Self::Vote(vote) if vote.validator == me => Some(Signed {
-                kind: vote.kind.into(),
-                height: vote.height,
-                round: vote.round,
-                block: vote.block,
-                valid_round: None,
-                signature: vote.signature,
-            }),
-            Self::Proposal(proposal) if proposal.validator == me => Some(Signed {
-                kind: SignedKind::Proposal,
-                height: proposal.header.height,
-                round: proposal.round,
-                block: Some(proposal.header.id()),
-                valid_round: proposal.valid_round,
-                signature: proposal.signature,
-            }),
-            Self::Vote(_)
-            | Self::Proposal(_)
-            | Self::ProposedValue { .. }
-            | Self::TimeoutElapsed { .. }
-            | Self::PolkaCertificate(_) => None,
-        }
-    }
-
-    /// The binary form.
-    pub fn encode(&self) -> Vec<u8> {
-        todo!()
-    }
-
-    /// Reads the binary form, within bounds.
-    pub fn decode(bytes: &[u8], validators: usize) -> Result<Self, DecodeError> {
-        let _ = (bytes, validators);
-        todo!()
-    }
-}
-
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
@@ -346,6 +228,18 @@ pub struct Timeouts {
     pub fetch: Duration,
 }
 
+impl Timeouts {
+    /// How long a round's timer runs.
+    pub fn of(&self, round: u32, step: Step) -> Duration {
+        let first = match step {
+            Step::Propose => self.propose,
+            Step::Prevote => self.prevote,
+            Step::Precommit => self.precommit,
+        };
+        first.saturating_add(self.round_more.saturating_mul(round)).min(self.round_max)
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
@@ -358,69 +252,5 @@ impl Default for Timeouts {
             status_idle: Duration::from_secs(5),
             fetch: Duration::from_millis(1000),
         }
-    }
-}
-
-/// Rules broken on purpose, so that the simulation can prove it would notice.
-#[cfg(feature = "planted-bugs")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plant {
-    /// Forgets its lock: prevotes whatever is proposed.
-    NoLock,
-    /// Takes one vote less than a quorum for a quorum.
-    QuorumMinusOne,
-    /// Counts nil votes as votes for the block.
-    CountNil,
-    /// Does not check a certificate's last signature.
-    SkipLastSignature,
-    /// Lets votes out before they are journalled.
-    SendBeforeFsync,
-    /// Calls a block valid before its body was examined.
-    VoteBeforeBody,
-}
-
-/// The chain, as seen by one node. Same inputs, same effects.
-pub struct Machine {
-    genesis: Arc<Genesis>,
-    me: Option<Peer>,
-    tip: Tip,
-    timeouts: Timeouts,
-}
-
-impl Machine {
-    /// A machine on top of `tip`. `me` is this node's index when it is a validator of the
-    /// chain; without `signer` it follows, verifies and serves, and never votes.
-    pub fn new(
-        genesis: Arc<Genesis>,
-        me: Option<Peer>,
-        signer: Option<SigningKey>,
-        tip: Tip,
-        timeouts: Timeouts,
-    ) -> Self {
-        let _ = signer;
-        Self { genesis, me, tip, timeouts }
-    }
-
-    /// Takes one input to completion.
-    #[must_use = "an effect that nobody runs is a lost vote"]
-    pub fn step(&mut self, input: Input) -> Vec<Effect> {
-        let _ = (&self.genesis, self.me, self.timeouts, input);
-        todo!()
-    }
-
-    /// What the next block builds on.
-    pub fn tip(&self) -> &Tip {
-        &self.tip
-    }
-
-    /// The round of the height in progress; nothing while the chain is idle.
-    pub fn round(&self) -> Option<u32> {
-        None
-    }
-
-    /// Breaks a rule.
-    #[cfg(feature = "planted-bugs")]
-    pub fn plant(&mut self, plant: Plant) {
-        let _ = plant;
     }
 }
