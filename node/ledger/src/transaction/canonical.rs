@@ -42,11 +42,6 @@ impl Canonical {
         Self { text, id, fulfillments, shared }
     }
 
-    /// The canonical text itself.
-    pub(super) fn text(&self) -> &[u8] {
-        &self.text
-    }
-
     /// The id that the transaction should have.
     pub(super) fn id(&self) -> TransactionId {
         let first = self.fulfillments.first().map_or(self.text.len(), |span| span.start);
