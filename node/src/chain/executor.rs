@@ -1,26 +1,27 @@
-//! Cutting, examining and storing blocks: where the rules of the ledger meet log, votes and
-//! store. Used by the running node and by the simulation alike.
+//! Cutting, examining and storing blocks: the ledger's rules over a slice of the log and a
+//! store. No clock, no network; blocks only on the store.
 //!
-//! The log is believed in nothing: whatever body leads to the header's roots is the body,
-//! wherever it came from.
+//! The path of a slice: [`prepare`] checks what each transaction shows by itself, once, for
+//! many at a time; [`Executor::take`] keeps it in log order; [`Executor::cut`] makes the next
+//! header over it, [`Executor::examine`] compares one that another validator made;
+//! [`Executor::commit`] stores what was decided. What was executed for a vote is not executed again to
+//! be stored.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
 };
 
 use cairn_ledger::{
-    block::{self, Block, Body, Header, HeaderFault, Tip},
-    execution::{Candidate, Execution, execute, reads_of},
-    ids::{BlockId, Position, TransactionId},
+    block::{self, Block, Body, Header, Tip},
+    execution::{self, Candidate, Execution},
+    ids::{BlockId, Height, Position},
     json::Strictness,
     limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX},
     refusal::Refusal,
-    state::StateHash,
-    transaction::{Admitted, admit, claimed_id, parse},
+    transaction::{self, Admitted},
     vote::Certificate,
 };
-use parking_lot::Mutex;
 
 use super::machine::Verdict;
 use crate::{
@@ -29,311 +30,362 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Most examined blocks, and bodies from peers, that are kept for the height in progress:
-/// one a round is what honest proposers make.
-const KEPT_MAX: usize = 32;
+/// Most executed blocks, and most fetched bodies, that are kept for one height: two
+/// proposals a round are heard, and a round seldom fails twice.
+const KEPT_MAX: usize = 8;
 
-/// A batch of the log whose transactions were checked by themselves. Only [`prepare`] makes
-/// one with transactions in it.
+/// One entry of the log, its transactions checked as far as each shows by itself. The same
+/// on every validator. Only [`prepare`] makes one.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    /// Its place in the log.
-    pub position: Position,
-    /// Each transaction: admitted, or why not.
-    pub candidates: Vec<Candidate>,
+    position: Position,
+    candidates: Vec<Candidate>,
+    bytes: usize,
 }
 
-/// Checks ordered transactions by themselves, all signatures in one go. What `known` returns
-/// for a transaction's exact bytes was admitted before and is not checked again. Every
-/// validator comes to the same result.
+impl Prepared {
+    /// Its place in the log.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+}
+
+/// Checks entries of the log: parses by the strict rules, and checks the signatures of all of them at
+/// once. `known` gives a transaction that was admitted before, found by its exact bytes.
 pub fn prepare(
-    entries: Vec<Ordered>,
-    known: impl Fn(&[u8]) -> Option<Arc<Admitted>>,
+    entries: &[Ordered],
+    known: impl Fn(&Arc<[u8]>) -> Option<Arc<Admitted>>,
 ) -> Vec<Prepared> {
-    let counts: Vec<(Position, usize)> =
-        entries.iter().map(|entry| (entry.position, entry.batch.transactions.len())).collect();
-    let all = entries.into_iter().flat_map(|entry| entry.batch.transactions);
-    let mut candidates = candidates(all, known).into_iter();
-    counts
-        .into_iter()
-        .map(|(position, count)| Prepared {
-            position,
-            candidates: candidates.by_ref().take(count).collect(),
+    let bodies: Vec<_> = entries.iter().map(|entry| entry.batch.transactions.as_slice()).collect();
+    let mut candidates = candidates(&bodies.concat(), known).into_iter();
+    entries
+        .iter()
+        .map(|entry| {
+            let transactions = &entry.batch.transactions;
+            Prepared {
+                position: entry.position,
+                candidates: candidates.by_ref().take(transactions.len()).collect(),
+                bytes: transactions.iter().map(|bytes| bytes.len()).sum(),
+            }
         })
         .collect()
 }
 
 fn candidates(
-    all: impl Iterator<Item = Arc<[u8]>>,
-    known: impl Fn(&[u8]) -> Option<Arc<Admitted>>,
+    body: &[Arc<[u8]>],
+    known: impl Fn(&Arc<[u8]>) -> Option<Arc<Admitted>>,
 ) -> Vec<Candidate> {
-    let refused = |bytes: Arc<[u8]>, refusal| Candidate::Refused {
-        claimed_id: claimed_id(&bytes),
-        bytes,
+    let refuse = |bytes: &Arc<[u8]>, refusal| Candidate::Refused {
+        bytes: Arc::clone(bytes),
+        claimed_id: transaction::claimed_id(bytes),
         refusal,
     };
-    let mut places = Vec::new();
-    let mut unchecked = Vec::new();
-    for bytes in all {
-        if let Some(admitted) = known(&bytes) {
-            places.push(Some(Candidate::Admitted(admitted)));
-            continue;
-        }
-        match parse(bytes.clone(), Strictness::Strict) {
-            Ok(parsed) => {
-                unchecked.push(parsed);
-                places.push(None);
+    let mut parsed = Vec::with_capacity(body.len());
+    let answers: Vec<_> = body
+        .iter()
+        .map(|bytes| {
+            if let Some(admitted) = known(bytes) {
+                return Some(Candidate::Admitted(admitted));
             }
-            Err(refusal) => places.push(Some(refused(bytes, refusal))),
-        }
-    }
-    let mut checked = admit(unchecked).into_iter();
-    let filled = places.into_iter().map(|place| {
-        place.unwrap_or_else(|| match checked.next().expect("one answer for each") {
-            Ok(admitted) => Candidate::Admitted(Arc::new(admitted)),
-            Err(parsed) => refused(parsed.bytes().clone(), Refusal::SignatureInvalid),
+            match transaction::parse(Arc::clone(bytes), Strictness::Strict) {
+                Ok(transaction) => {
+                    parsed.push(transaction);
+                    None
+                }
+                Err(refusal) => Some(refuse(bytes, refusal)),
+            }
         })
-    });
-    filled.collect()
+        .collect();
+    let mut admitted = transaction::admit(parsed).into_iter();
+    let from_signatures = |_| match admitted.next().expect("each parsed one is answered") {
+        Ok(transaction) => Candidate::Admitted(Arc::new(transaction)),
+        Err(parsed) => Candidate::Refused {
+            bytes: Arc::clone(parsed.bytes()),
+            claimed_id: Some(parsed.id()),
+            refusal: Refusal::SignatureInvalid,
+        },
+    };
+    let mut from_signatures = from_signatures;
+    answers.into_iter().map(|answer| answer.unwrap_or_else(|| from_signatures(()))).collect()
 }
 
-/// The bodies of blocks in the making, for peers that lack one.
-#[derive(Clone, Debug, Default)]
-pub struct Bodies(Arc<Mutex<HashMap<BlockId, Body>>>);
-
-impl Bodies {
-    /// A body, if it is here.
-    pub fn get(&self, block: &BlockId) -> Option<Body> {
-        self.0.lock().get(block).cloned()
-    }
-}
-
-/// Why a certified block cannot be stored.
+/// Why a decided block cannot be stored now.
 #[derive(Debug, thiserror::Error)]
-pub enum ExecutorError {
+pub enum CommitError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It is certified, and executing it here gives another result: this node's state, or its
-    /// program, is not that of the others.
-    #[error("block {height} is certified, but executing it here gives another result: {fault}")]
+    /// Neither the log nor a peer has given the body yet; fetch it and try again.
+    #[error("the body of block {0} is not here yet")]
+    BodyMissing(BlockId),
+    /// Executing a certified block does not give what it says: this node's state, or its
+    /// program, differs from that of two thirds of the validators. It must not go on.
+    #[error("STATE_DIVERGED: block {height} is certified, but {what}")]
     Diverged {
         /// Which block.
-        height: u64,
-        /// In what.
-        fault: HeaderFault,
+        height: Height,
+        /// What differs.
+        what: String,
     },
 }
 
-/// A block that was stored.
-#[derive(Clone, Debug)]
-pub struct Stored {
-    /// The block.
-    pub block: Arc<Block>,
-    /// The id of each of its transactions, as far as it can be read.
-    pub ids: Vec<Option<TransactionId>>,
-}
-
-/// An executed block that waits for its votes.
-struct Ready {
+/// A block that was executed on top of the tip.
+#[derive(Debug)]
+struct Executed {
     candidates: Vec<Candidate>,
     execution: Execution,
-    from_log: bool,
 }
 
 /// Executes blocks on top of a store's tip. One owner.
 pub struct Executor {
     store: Arc<dyn Store>,
-    tip: Tip,
-    state: StateHash,
-    ready: HashMap<BlockId, Ready>,
-    offered: HashMap<BlockId, (Option<Peer>, Body)>,
-    bodies: Bodies,
+    me: Peer,
+    log: VecDeque<Prepared>,
+    /// Executed on top of the tip, oldest first.
+    executed: VecDeque<(BlockId, Executed)>,
+    /// Bodies from peers, oldest first.
+    fetched: VecDeque<(BlockId, Body)>,
+    #[cfg(feature = "planted-bugs")]
+    plant: Option<ExecutorPlant>,
+}
+
+/// Rules broken on purpose, so that the simulation can prove it would notice.
+#[cfg(feature = "planted-bugs")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExecutorPlant {
+    /// Votes for headers whatever state they say to build upon.
+    StateRootAfterVote,
+    /// Takes the header's word for what its transactions lead to.
+    TrustOutcomes,
+}
+
+impl std::fmt::Debug for Executor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Executor({} entries, {} executed)", self.log.len(), self.executed.len())
+    }
 }
 
 impl Executor {
-    /// On top of what the store has.
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        let (tip, state) = store.tip();
-        let (ready, offered) = (HashMap::new(), HashMap::new());
-        Self { store, tip, state, ready, offered, bodies: Bodies::default() }
-    }
-
-    /// What the next block builds upon.
-    pub fn tip(&self) -> &Tip {
-        &self.tip
-    }
-
-    /// The bodies that peers may ask for.
-    pub fn bodies(&self) -> Bodies {
-        self.bodies.clone()
-    }
-
-    /// Seals a header over the next slice of the log: whole batches, as many as fit. Nothing
-    /// when there is no transaction to put into a block.
-    pub fn cut(
-        &mut self,
-        log: &VecDeque<Prepared>,
-        proposer: Peer,
-        now_ms: u64,
-    ) -> Result<Option<Header>, StoreError> {
-        let (mut count, mut bytes, mut order_to) = (0, 0, self.tip.order);
-        for prepared in log {
-            let more: usize = prepared.candidates.iter().map(|c| c.bytes().len()).sum();
-            let fits = count + prepared.candidates.len() <= BLOCK_TRANSACTIONS_MAX
-                && bytes + more <= BLOCK_BYTES_MAX;
-            if !fits {
-                break;
-            }
-            count += prepared.candidates.len();
-            bytes += more;
-            order_to = prepared.position;
+    /// An executor that puts `me` into the headers it cuts.
+    pub fn new(store: Arc<dyn Store>, me: Peer) -> Self {
+        Self {
+            store,
+            me,
+            log: VecDeque::new(),
+            executed: VecDeque::new(),
+            fetched: VecDeque::new(),
+            #[cfg(feature = "planted-bugs")]
+            plant: None,
         }
-        if count == 0 {
+    }
+
+    /// Breaks a rule.
+    #[cfg(feature = "planted-bugs")]
+    pub fn plant(&mut self, plant: ExecutorPlant) {
+        self.plant = Some(plant);
+    }
+
+    /// Takes the next entries of the log. What is in a block already, or here already, is left out.
+    pub fn take(&mut self, entries: impl IntoIterator<Item = Prepared>) {
+        let tip = self.store.tip().0.order;
+        for entry in entries {
+            if entry.position > self.end().max(tip) {
+                self.log.push_back(entry);
+            }
+        }
+    }
+
+    /// How far the log was taken; what comes after it is what to read next.
+    pub fn end(&self) -> Position {
+        self.log.back().map_or_else(|| self.store.tip().0.order, Prepared::position)
+    }
+
+    /// Whether there is something to put into a block.
+    pub fn has_work(&self) -> bool {
+        self.log.iter().any(|entry| !entry.candidates.is_empty())
+    }
+
+    /// The header over the next slice of the log: whole entries, as many as fit in a block.
+    /// Nothing when there is no transaction to put in. `now_ms` is this validator's clock.
+    pub fn cut(&mut self, now_ms: u64) -> Result<Option<Header>, StoreError> {
+        if !self.has_work() {
             return Ok(None);
         }
-        let candidates = self.slice(log, order_to).expect("it was just walked through");
-        let execution = self.execute(&candidates)?;
-        let header = block::seal(&self.tip, order_to, &candidates, &execution, proposer, now_ms);
-        self.keep(header.id(), Ready { candidates, execution, from_log: true });
+        let (mut candidates, mut bytes, mut to) = (Vec::new(), 0, None);
+        for entry in &self.log {
+            let count = candidates.len() + entry.candidates.len();
+            bytes += entry.bytes;
+            if count > BLOCK_TRANSACTIONS_MAX || bytes > BLOCK_BYTES_MAX {
+                break;
+            }
+            candidates.extend_from_slice(&entry.candidates);
+            to = Some(entry.position);
+        }
+        let to = to.expect("limits let at least one entry fit in a block");
+        let (tip, _) = self.store.tip();
+        let executed = self.execute(candidates)?;
+        let header =
+            block::seal(&tip, to, &executed.candidates, &executed.execution, self.me, now_ms);
+        self.keep(header.id(), executed);
         Ok(Some(header))
     }
 
-    /// Whether a proposed block may be voted for: it follows from the tip, and its body is here and
-    /// gives what it says. `now_ms` is this validator's clock.
-    pub fn examine(
-        &mut self,
-        header: &Header,
-        log: &VecDeque<Prepared>,
-        now_ms: u64,
-    ) -> Result<Verdict, StoreError> {
+    /// Looks at a header that follows from the tip: the log's slice first, then a body that a
+    /// peer gave. `now_ms` is this validator's clock.
+    ///
+    /// A log that does not give what the header says may itself be the liar: that is
+    /// [`Verdict::Missing`], so that the body is asked of the proposer.
+    pub fn examine(&mut self, header: &Header, now_ms: u64) -> Result<Verdict, StoreError> {
         let id = header.id();
-        if self.ready.contains_key(&id) {
-            return Ok(Verdict::Valid);
-        }
-        if let Err(fault) = block::follows(&self.tip, header, now_ms) {
+        let (tip, _) = self.store.tip();
+        #[cfg(feature = "planted-bugs")]
+        let tip = match self.plant {
+            Some(ExecutorPlant::StateRootAfterVote) => Tip { state_root: header.state_root, ..tip },
+            _ => tip,
+        };
+        if let Err(fault) = block::follows(&tip, header, now_ms) {
             return Ok(Verdict::Invalid(fault.to_string()));
         }
-        if let Some(candidates) = self.slice(log, header.order_to)
-            && self.try_body(header, candidates, true)?.is_ok()
-        {
+        self.execute_as(id, header)
+    }
+
+    fn execute_as(&mut self, id: BlockId, header: &Header) -> Result<Verdict, StoreError> {
+        if self.executed(&id).is_some() {
             return Ok(Verdict::Valid);
         }
-        // The log here is late, or shows something else: a peer's body decides.
-        let Some((from, body)) = self.offered.remove(&id) else { return Ok(Verdict::Missing) };
-        let candidates = candidates(body.into_iter(), |_| None);
-        match self.try_body(header, candidates, false)? {
-            Ok(()) => Ok(Verdict::Valid),
-            // Its proposer has no other body for it. Anyone else may have sent a wrong one.
-            Err(fault) if from == Some(header.proposer) => Ok(Verdict::Invalid(fault.to_string())),
-            Err(_) => Ok(Verdict::Missing),
+        if let Some(candidates) = self.slice(header) {
+            let executed = self.execute(candidates)?;
+            if self.check(header, &executed).is_ok() {
+                self.keep(id, executed);
+                return Ok(Verdict::Valid);
+            }
+        }
+        let Some((_, body)) = self.fetched.iter().find(|(block, _)| *block == id) else {
+            return Ok(Verdict::Missing);
+        };
+        let executed = self.execute(candidates(&body.clone(), |_| None))?;
+        match self.check(header, &executed) {
+            Ok(()) => {
+                self.keep(id, executed);
+                Ok(Verdict::Valid)
+            }
+            Err(fault) => Ok(Verdict::Invalid(fault.to_string())),
         }
     }
 
-    /// Takes a body from a peer (or, with no peer named, from this node's own journal), to
-    /// be looked at when its block is examined.
-    pub fn offer_body(&mut self, block: BlockId, from: Option<Peer>, body: Body) {
-        if self.offered.len() < KEPT_MAX {
-            self.offered.insert(block, (from, body));
+    fn check(&self, header: &Header, executed: &Executed) -> Result<(), block::HeaderFault> {
+        #[cfg(feature = "planted-bugs")]
+        if self.plant == Some(ExecutorPlant::TrustOutcomes) {
+            return Ok(());
         }
+        block::matches(header, &executed.candidates, &executed.execution)
     }
 
-    /// Whether an examined block's body is a slice of the log as this node reads it.
-    pub fn is_from_log(&self, block: &BlockId) -> bool {
-        self.ready.get(block).is_some_and(|ready| ready.from_log)
+    /// The log's transactions between two positions, if the log has come that far.
+    fn slice(&self, header: &Header) -> Option<Vec<Candidate>> {
+        let inside = self.log.iter().take_while(|entry| entry.position <= header.order_to);
+        (self.end() >= header.order_to)
+            .then(|| inside.flat_map(|entry| entry.candidates.iter().cloned()).collect())
     }
 
-    /// Stores a decided block that was examined here; nothing when its body is not here (any
-    /// more): then [`Executor::examine`] or [`Executor::commit_synced`] comes first.
+    fn execute(&self, candidates: Vec<Candidate>) -> Result<Executed, StoreError> {
+        let view = self.store.view(&execution::reads_of(&candidates))?;
+        let (_, state) = self.store.tip();
+        let execution = execution::execute(view, &state, &candidates);
+        Ok(Executed { candidates, execution })
+    }
+
+    fn keep(&mut self, id: BlockId, executed: Executed) {
+        if self.executed.len() == KEPT_MAX {
+            self.executed.pop_front();
+        }
+        self.executed.push_back((id, executed));
+    }
+
+    fn executed(&self, id: &BlockId) -> Option<&Executed> {
+        self.executed.iter().find(|(block, _)| block == id).map(|(_, executed)| executed)
+    }
+
+    /// Takes a body that a peer, or the journal, says to be that block's. It is compared when
+    /// the block is examined; a newer one replaces it.
+    pub fn offer_body(&mut self, id: BlockId, body: Body) {
+        self.fetched.retain(|(block, _)| *block != id);
+        if self.fetched.len() == KEPT_MAX {
+            self.fetched.pop_front();
+        }
+        self.fetched.push_back((id, body));
+    }
+
+    /// A body for a peer that lacks it: of a block in the making, or of the tip.
+    pub fn body_of(&self, id: &BlockId) -> Result<Option<Body>, StoreError> {
+        if let Some(Executed { candidates, .. }) = self.executed(id) {
+            return Ok(Some(candidates.iter().map(|one| Arc::clone(one.bytes())).collect()));
+        }
+        let (tip, _) = self.store.tip();
+        if tip.block != *id {
+            return Ok(None);
+        }
+        Ok(self.store.block(tip.height)?.map(|block| block.body.clone()))
+    }
+
+    /// Stores the block that the votes decided, as it was executed for them. After a restart it
+    /// may not have been executed in this life: then it is, from the log or from a body.
     pub fn commit(
         &mut self,
         header: &Header,
         certificate: Certificate,
-    ) -> Result<Option<Stored>, StoreError> {
-        let Some(ready) = self.ready.remove(&header.id()) else { return Ok(None) };
-        self.store(header.clone(), certificate, ready).map(Some)
-    }
-
-    /// Executes and stores a certified block from a peer.
-    pub fn commit_synced(&mut self, block: &Block) -> Result<Stored, ExecutorError> {
-        let candidates = candidates(block.body.iter().cloned(), |_| None);
-        let execution = self.execute(&candidates)?;
-        let height = block.header.height.0;
-        let diverged = |fault| ExecutorError::Diverged { height, fault };
-        if block.header.state_root != self.tip.state_root {
-            return Err(diverged(HeaderFault::Outcome("state root")));
+    ) -> Result<(Arc<Block>, Tip), CommitError> {
+        let id = header.id();
+        match self.execute_as(id, header)? {
+            Verdict::Valid => {}
+            Verdict::Missing => return Err(CommitError::BodyMissing(id)),
+            Verdict::Invalid(what) => {
+                return Err(CommitError::Diverged { height: header.height, what });
+            }
         }
-        block::matches(&block.header, &candidates, &execution).map_err(diverged)?;
-        let ready = Ready { candidates, execution, from_log: false };
-        Ok(self.store(block.header.clone(), block.certificate.clone(), ready)?)
+        let at = self.executed.iter().position(|(block, _)| *block == id);
+        let (_, executed) =
+            at.and_then(|at| self.executed.remove(at)).expect("a valid block was executed");
+        self.store_block(header.clone(), certificate, executed)
     }
 
-    fn store(
+    /// Stores a block that others decided; its encoding is sound and its certificate was
+    /// verified. Every transaction is parsed, checked and executed here all the same: a
+    /// certificate says what was decided, this node says what it leads to.
+    pub fn commit_synced(&mut self, synced: &Block) -> Result<(Arc<Block>, Tip), CommitError> {
+        let header = &synced.header;
+        let diverged = |what: String| CommitError::Diverged { height: header.height, what };
+        let (tip, _) = self.store.tip();
+        // The proposer's clock was judged by those who voted.
+        block::follows(&tip, header, header.time_ms)
+            .map_err(|fault| diverged(fault.to_string()))?;
+        let executed = self.execute(candidates(&synced.body, |_| None))?;
+        block::matches(header, &executed.candidates, &executed.execution)
+            .map_err(|fault| diverged(fault.to_string()))?;
+        self.store_block(header.clone(), synced.certificate.clone(), executed)
+    }
+
+    fn store_block(
         &mut self,
         header: Header,
         certificate: Certificate,
-        ready: Ready,
-    ) -> Result<Stored, StoreError> {
-        let Ready { candidates, execution, from_log: _ } = ready;
+        executed: Executed,
+    ) -> Result<(Arc<Block>, Tip), CommitError> {
+        let Executed { candidates, execution } = executed;
         let Execution { outcomes, changes } = execution;
-        let body = candidates.iter().map(|candidate| candidate.bytes().clone()).collect();
-        let ids = candidates.iter().map(id_of).collect();
+        let body = candidates.iter().map(|one| Arc::clone(one.bytes())).collect();
         let block = Arc::new(Block { header, body, outcomes, certificate });
         self.store.commit(&block, &changes)?;
-        self.state = changes.state;
-        self.tip = Tip::after(&block.header, self.state.root());
-        // What was kept built upon the block before.
-        self.ready.clear();
-        self.offered.clear();
-        self.bodies.0.lock().clear();
-        Ok(Stored { block, ids })
-    }
-
-    /// The candidates of the log's slice after the tip up to a position, if it reaches that far.
-    fn slice(&self, log: &VecDeque<Prepared>, to: Position) -> Option<Vec<Candidate>> {
-        if log.back()?.position < to {
-            return None;
+        self.executed.clear();
+        self.fetched.clear();
+        let decided = block.header.order_to;
+        while self.log.front().is_some_and(|entry| entry.position <= decided) {
+            self.log.pop_front();
         }
-        let slice = log.iter().filter(|p| p.position > self.tip.order && p.position <= to);
-        Some(slice.flat_map(|prepared| prepared.candidates.iter().cloned()).collect())
-    }
-
-    fn try_body(
-        &mut self,
-        header: &Header,
-        candidates: Vec<Candidate>,
-        from_log: bool,
-    ) -> Result<Result<(), HeaderFault>, StoreError> {
-        // Counting is cheaper than executing.
-        if candidates.len() != header.transactions as usize {
-            return Ok(Err(HeaderFault::Outcome("number of transactions")));
-        }
-        let execution = self.execute(&candidates)?;
-        let matched = block::matches(header, &candidates, &execution);
-        if matched.is_ok() {
-            self.keep(header.id(), Ready { candidates, execution, from_log });
-        }
-        Ok(matched)
-    }
-
-    fn execute(&self, candidates: &[Candidate]) -> Result<Execution, StoreError> {
-        let view = self.store.view(&reads_of(candidates))?;
-        Ok(execute(view, &self.state, candidates))
-    }
-
-    fn keep(&mut self, id: BlockId, ready: Ready) {
-        if self.ready.len() >= KEPT_MAX {
-            return;
-        }
-        let body = ready.candidates.iter().map(|candidate| candidate.bytes().clone()).collect();
-        self.bodies.0.lock().insert(id, body);
-        self.ready.insert(id, ready);
+        let tip = Tip::after(&block.header, changes.state.root());
+        Ok((block, tip))
     }
 }
 
-fn id_of(candidate: &Candidate) -> Option<TransactionId> {
-    match candidate {
-        Candidate::Admitted(transaction) => Some(transaction.id()),
-        Candidate::Refused { claimed_id, .. } => *claimed_id,
-    }
-}
+#[cfg(test)]
+mod tests;

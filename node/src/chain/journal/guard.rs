@@ -5,6 +5,8 @@ use cairn_ledger::{
     ids::{BlockId, Height},
 };
 
+use crate::chain::machine::{Signed, SignedKind};
+
 /// What kind of message was signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SignKind {
@@ -56,6 +58,18 @@ impl OwnSignature {
         }
         let value = (present == 1).then_some(block);
         Ok(Self { kind, height, round, value, signature: reader.array()? })
+    }
+}
+
+impl From<Signed> for OwnSignature {
+    fn from(signed: Signed) -> Self {
+        let Signed { kind, height, round, block, valid_round: _, signature } = signed;
+        let kind = match kind {
+            SignedKind::Proposal => SignKind::Proposal,
+            SignedKind::Prevote => SignKind::Prevote,
+            SignedKind::Precommit => SignKind::Precommit,
+        };
+        Self { kind, height, round, value: block, signature }
     }
 }
 
