@@ -15,7 +15,7 @@ use std::{
 use cairn_ledger::{
     block::{self, Block, Body, Header, Tip},
     execution::{self, Candidate, Execution},
-    ids::{BlockId, Height, Position},
+    ids::{BlockId, Height, Position, TransactionId},
     json::Strictness,
     limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX},
     refusal::Refusal,
@@ -48,13 +48,23 @@ impl Prepared {
     pub fn position(&self) -> Position {
         self.position
     }
+
+    /// Says that the log was read up to `position` and holds no more batches before it.
+    pub fn nothing(position: Position) -> Self {
+        Self { position, candidates: Vec::new(), bytes: 0 }
+    }
+
+    /// The bytes of its transactions together.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 /// Checks entries of the log: parses by the strict rules, and checks the signatures of all of them at
 /// once. `known` gives a transaction that was admitted before, found by its exact bytes.
 pub fn prepare(
     entries: &[Ordered],
-    known: impl Fn(&Arc<[u8]>) -> Option<Arc<Admitted>>,
+    known: impl Fn(&[u8]) -> Option<Arc<Admitted>>,
 ) -> Vec<Prepared> {
     let bodies: Vec<_> = entries.iter().map(|entry| entry.batch.transactions.as_slice()).collect();
     let mut candidates = candidates(&bodies.concat(), known).into_iter();
@@ -73,7 +83,7 @@ pub fn prepare(
 
 fn candidates(
     body: &[Arc<[u8]>],
-    known: impl Fn(&Arc<[u8]>) -> Option<Arc<Admitted>>,
+    known: impl Fn(&[u8]) -> Option<Arc<Admitted>>,
 ) -> Vec<Candidate> {
     let refuse = |bytes: &Arc<[u8]>, refusal| Candidate::Refused {
         bytes: Arc::clone(bytes),
@@ -127,6 +137,17 @@ pub enum CommitError {
         /// What differs.
         what: String,
     },
+}
+
+/// A block that is stored now.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The block.
+    pub block: Arc<Block>,
+    /// What the next one builds upon.
+    pub tip: Tip,
+    /// The id that each of its transactions has, or claims to have.
+    pub ids: Vec<Option<TransactionId>>,
 }
 
 /// A block that was executed on top of the tip.
@@ -198,6 +219,11 @@ impl Executor {
     /// How far the log was taken; what comes after it is what to read next.
     pub fn end(&self) -> Position {
         self.log.back().map_or_else(|| self.store.tip().0.order, Prepared::position)
+    }
+
+    /// The bytes of the transactions that are not in a block yet.
+    pub fn bytes(&self) -> usize {
+        self.log.iter().map(Prepared::bytes).sum()
     }
 
     /// Whether there is something to put into a block.
@@ -334,7 +360,7 @@ impl Executor {
         &mut self,
         header: &Header,
         certificate: Certificate,
-    ) -> Result<(Arc<Block>, Tip), CommitError> {
+    ) -> Result<Stored, CommitError> {
         let id = header.id();
         match self.execute_as(id, header)? {
             Verdict::Valid => {}
@@ -352,7 +378,7 @@ impl Executor {
     /// Stores a block that others decided; its encoding is sound and its certificate was
     /// verified. Every transaction is parsed, checked and executed here all the same: a
     /// certificate says what was decided, this node says what it leads to.
-    pub fn commit_synced(&mut self, synced: &Block) -> Result<(Arc<Block>, Tip), CommitError> {
+    pub fn commit_synced(&mut self, synced: &Block) -> Result<Stored, CommitError> {
         let header = &synced.header;
         let diverged = |what: String| CommitError::Diverged { height: header.height, what };
         let (tip, _) = self.store.tip();
@@ -370,10 +396,11 @@ impl Executor {
         header: Header,
         certificate: Certificate,
         executed: Executed,
-    ) -> Result<(Arc<Block>, Tip), CommitError> {
+    ) -> Result<Stored, CommitError> {
         let Executed { candidates, execution } = executed;
         let Execution { outcomes, changes } = execution;
         let body = candidates.iter().map(|one| Arc::clone(one.bytes())).collect();
+        let ids = candidates.iter().map(id_of).collect();
         let block = Arc::new(Block { header, body, outcomes, certificate });
         self.store.commit(&block, &changes)?;
         self.executed.clear();
@@ -383,7 +410,14 @@ impl Executor {
             self.log.pop_front();
         }
         let tip = Tip::after(&block.header, changes.state.root());
-        Ok((block, tip))
+        Ok(Stored { block, tip, ids })
+    }
+}
+
+fn id_of(candidate: &Candidate) -> Option<TransactionId> {
+    match candidate {
+        Candidate::Admitted(transaction) => Some(transaction.id()),
+        Candidate::Refused { claimed_id, .. } => *claimed_id,
     }
 }
 

@@ -380,6 +380,11 @@ impl Journal {
         self.owner.write_record(&mut self.pending, stamp, kind, fill);
     }
 
+    /// Whether [`Journal::sync`] would have something to do.
+    pub fn has_unsynced(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Makes everything that was appended durable, with one fdatasync, or none if there is
     /// nothing. After an error the process must end: what is on the disk is not known, and asking
     /// again would not tell.

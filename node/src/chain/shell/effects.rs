@@ -5,7 +5,7 @@ use std::io::Write;
 use super::*;
 use crate::{
     chain::{
-        executor::Stored,
+        executor::{CommitError, Stored},
         journal::OwnSignature,
         message::Evidence,
     },
@@ -53,9 +53,10 @@ impl Chain {
                 Ok(())
             }
             Event::Prepared(prepared) => self.log_grew(prepared),
-            Event::Body { from, header, body } => {
+            Event::Body { header, body } => {
                 if let Some(body) = body {
-                    self.executor.offer_body(header.id(), Some(from), body);
+                    self.fetched.insert(header.id());
+                    self.executor.offer_body(header.id(), body);
                 }
                 self.examine(header, true)
             }
@@ -130,67 +131,62 @@ impl Chain {
     fn sync(&mut self) -> Result<(), Fatal> {
         let Some(journal) = &mut self.journal else { return Ok(()) };
         let watch = Stopwatch::start();
-        if journal.sync().map_err(fatal)? {
+        if journal.has_unsynced() {
+            journal.sync().map_err(fatal)?;
             self.metrics.fsync.with_label_values(&["journal"]).observe(watch.seconds());
         }
         Ok(())
     }
 
     fn cut(&mut self, height: Height, round: u32) -> Result<(), Fatal> {
-        let header = self
-            .executor
-            .cut(&self.prepared, self.me, clock::unix_ms())
-            .map_err(fatal)?;
+        let header = self.executor.cut(clock::unix_ms()).map_err(fatal)?;
         if let Some(header) = &header {
-            self.make_durable(&header.id());
+            self.examined(header)?;
         }
         self.tell(Input::Cut { height, round, header });
         Ok(())
     }
 
-    /// A body that this node's own log does not keep safe is written into the journal.
-    fn make_durable(&mut self, block: &BlockId) {
-        if self.order.is_durable_here() && self.executor.is_from_log(block) {
-            return;
+    /// A block was executed here and may be voted for: peers may ask for its body, and what
+    /// this node's own log does not keep safe is written into the journal first.
+    fn examined(&mut self, header: &Header) -> Result<(), Fatal> {
+        let id = header.id();
+        let Some(body) = self.executor.body_of(&id).map_err(fatal)? else { return Ok(()) };
+        if (self.fetched.remove(&id) || !self.order.is_durable_here())
+            && let Some(journal) = &mut self.journal
+        {
+            journal.append_body(id, &body);
         }
-        if let (Some(journal), Some(body)) = (&mut self.journal, self.bodies.get(block)) {
-            journal.append_body(*block, &body);
-        }
+        self.bodies.put(id, body);
+        Ok(())
     }
 
     /// Stores what was decided, once its body is here. It was, when this node voted; after a
     /// restart the log may take a moment to show it again, and peers may be faster.
     fn commit(&mut self) -> Result<(), Fatal> {
         let Some((header, certificate)) = self.decided.take() else { return Ok(()) };
-        // What was examined before a restart is examined again: its time is past by now.
-        self.executor.examine(&header, &self.prepared, header.time_ms).map_err(fatal)?;
-        match self.executor.commit(&header, certificate.clone()).map_err(fatal)? {
-            Some(stored) => self.stored(&stored),
-            None => {
-                self.schedule_retry();
+        match self.executor.commit(&header, certificate.clone()) {
+            Ok(stored) => self.stored(&stored),
+            Err(CommitError::BodyMissing(_)) => {
+                self.retry_at = Some(self.watch.elapsed() + RETRY_AFTER);
+                self.retries += 1;
                 let from = self.connected.iter().nth(self.retries % self.connected.len().max(1));
                 if let Some(from) = from.copied() {
+                    let (mesh, inbox) = (self.mesh.clone(), self.inbox.clone());
+                    self.runtime.spawn(peers::fetch_body(mesh, inbox, header.clone(), from));
                     self.fetch_blocks(from, header.height);
                 }
                 self.decided = Some((header, certificate));
                 Ok(())
             }
+            Err(error) => Err(fatal(error)),
         }
-    }
-
-    /// A decided block whose body is not here is looked for again, with the next peer.
-    fn schedule_retry(&mut self) {
-        self.retries += 1;
-        self.retry_at = Some(self.watch.elapsed() + RETRY_AFTER);
     }
 
     /// Looks at a proposed body. While the log may still bring it, nothing is answered.
     fn examine(&mut self, header: Header, asked_a_peer: bool) -> Result<(), Fatal> {
         let id = header.id();
-        let verdict = self
-            .executor
-            .examine(&header, &self.prepared, clock::unix_ms())
-            .map_err(fatal)?;
+        let verdict = self.executor.examine(&header, clock::unix_ms()).map_err(fatal)?;
         if verdict == Verdict::Missing && !asked_a_peer {
             let patience = self.watch.elapsed() + LOG_GRACE;
             if !self.expected.iter().any(|(expected, _)| expected.id() == id) {
@@ -199,25 +195,17 @@ impl Chain {
             return Ok(());
         }
         if verdict == Verdict::Valid {
-            self.make_durable(&id);
+            self.examined(&header)?;
         }
         self.tell(Input::Examined { block: id, verdict });
         Ok(())
     }
 
     fn log_grew(&mut self, prepared: Vec<Prepared>) -> Result<(), Fatal> {
-        let after = self.machine.tip().order;
-        for prepared in prepared {
-            if prepared.position > after {
-                self.prepared.push_back(prepared);
-            } else {
-                self.ahead.fetch_sub(reader::bytes_of(&prepared), Ordering::Relaxed);
-            }
-        }
+        self.executor.take(prepared);
         // The proposals that were waiting for the log come first: they are older.
         for (header, patience) in std::mem::take(&mut self.expected) {
-            let reached = self.prepared.back().is_some_and(|last| last.position >= header.order_to);
-            if reached {
+            if self.executor.end() >= header.order_to {
                 self.examine(header, true)?;
             } else {
                 self.expected.push((header, patience));
@@ -228,8 +216,7 @@ impl Chain {
     }
 
     fn tell_of_work(&mut self) {
-        let end = self.prepared.back().map_or(self.executor.tip().order, |last| last.position);
-        let has_work = self.prepared.iter().any(|prepared| !prepared.candidates.is_empty());
+        let (end, has_work) = (self.executor.end(), self.executor.has_work());
         self.tell(Input::Ordered { end, has_work });
     }
 
@@ -248,37 +235,36 @@ impl Chain {
 
     /// A block is durable: forget what led to it, tell everyone who waits.
     fn stored(&mut self, stored: &Stored) -> Result<(), Fatal> {
-        let tip = self.executor.tip().clone();
+        let tip = stored.tip.clone();
         self.decided = None;
         let height = tip.height;
         if let Some(journal) = &mut self.journal {
             journal.reset(height.next()).map_err(fatal)?;
         }
         self.expected.retain(|(header, _)| header.height > height);
-        while self.prepared.front().is_some_and(|front| front.position <= tip.order) {
-            if let Some(done) = self.prepared.pop_front() {
-                self.ahead.fetch_sub(reader::bytes_of(&done), Ordering::Relaxed);
-            }
-        }
+        self.bodies.clear();
+        self.fetched.clear();
+        self.ahead.store(self.executor.bytes(), Ordering::Relaxed);
         self.tip.send_replace(tip.clone());
         self.intake.decided(&stored.block, &stored.ids);
         self.count(&stored.block);
         let (order, position) = (self.order.clone(), tip.order);
         self.runtime.spawn(async move { order.release(position).await });
-        self.tell(Input::Committed(tip));
-        self.may_sign_now(height.next());
+        self.tell(Input::Committed(tip.clone()));
+        self.may_sign_now(tip);
         self.tell_of_work();
         Ok(())
     }
 
     /// A node whose signing state was damaged signs again once the chain has left the heights
     /// at which it may have signed something that it does not remember.
-    fn may_sign_now(&mut self, next: Height) {
+    fn may_sign_now(&mut self, tip: Tip) {
+        let next = tip.height.next();
         if self.signer.as_ref().is_some_and(|(_, from)| *from <= next)
             && let Some((signer, _)) = self.signer.take()
         {
             self.signing = true;
-            self.machine = new_machine(&self.genesis, self.me, Some(signer), self.executor.tip().clone());
+            self.machine = new_machine(&self.genesis, self.me, Some(signer), tip);
             self.inputs.clear();
             self.tell(Input::Start { journal: Vec::new() });
             let connected = self.connected.iter().map(|peer| Input::PeerConnected(*peer));
@@ -371,7 +357,7 @@ impl Chain {
 
     fn keep(&self, evidence: &Evidence) {
         tracing::error!(alarm = true, ?evidence, "a validator signed two things");
-        let line = evidence.to_line();
+        let line = line_of(evidence);
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&self.evidence);
         if let Err(error) = file.and_then(|mut file| writeln!(file, "{line}")) {
             tracing::error!(%error, "the evidence could not be kept");
@@ -438,6 +424,20 @@ impl Chain {
 
 pub(super) fn new_machine(genesis: &Arc<Genesis>, me: Peer, signer: Option<SigningKey>, tip: Tip) -> Machine {
     Machine::new(genesis.clone(), Some(me), signer, tip, Timeouts::default())
+}
+
+/// One line of the evidence file: what was signed twice, both as they travelled.
+fn line_of(evidence: &Evidence) -> String {
+    let (kind, first, second) = match evidence {
+        Evidence::Votes(two) => ("votes", Message::Vote(two.0.clone()), Message::Vote(two.1.clone())),
+        Evidence::Proposals(two) => (
+            "proposals",
+            Message::Proposal(Box::new(two.0.clone())),
+            Message::Proposal(Box::new(two.1.clone())),
+        ),
+    };
+    let (first, second) = (hex::encode(first.encode()), hex::encode(second.encode()));
+    format!(r#"{{"kind":"{kind}","first":"{first}","second":"{second}"}}"#)
 }
 
 fn fatal(error: impl std::fmt::Display) -> Fatal {

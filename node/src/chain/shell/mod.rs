@@ -3,7 +3,7 @@
 //! elsewhere and comes in as events.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     path::PathBuf,
     sync::{
         Arc,
@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use super::{
-    executor::{Bodies, Executor, Prepared},
+    executor::{Executor, Prepared},
     journal::{self, Journal},
     machine::{Effect, Input, Machine, Record, Timeouts, Timer, Verdict},
     message::Message,
@@ -64,7 +64,7 @@ enum Event {
     /// The next slices of the log, checked.
     Prepared(Vec<Prepared>),
     /// A peer's answer about a body.
-    Body { from: Peer, header: Header, body: Option<Body> },
+    Body { header: Header, body: Option<Body> },
     /// A peer's answer about blocks.
     Blocks { from: Peer, blocks: Vec<Block> },
     /// End.
@@ -168,11 +168,12 @@ impl Shell {
             metrics: parts.metrics.clone(),
         };
         parts.mesh.serve(Channel::Chain, Arc::new(messages));
-        let executor = Executor::new(parts.store.clone());
+        let executor = Executor::new(parts.store.clone(), parts.me);
+        let bodies = peers::Bodies::default();
         let blocks = peers::Blocks {
             genesis: parts.genesis.clone(),
             store: parts.store.clone(),
-            bodies: executor.bodies(),
+            bodies: bodies.clone(),
         };
         parts.mesh.serve(Channel::Blocks, Arc::new(blocks));
 
@@ -187,7 +188,7 @@ impl Shell {
             runtime.spawn(reader.run()),
             runtime.spawn(watch_peers(parts.mesh.clone(), parts.mesh.events(), inbox.clone())),
         ];
-        let outside = Outside { inbox: inbox.clone(), runtime: runtime.clone(), tip: tip_sender, status: status_sender, waiting, ahead };
+        let outside = Outside { inbox: inbox.clone(), runtime: runtime.clone(), tip: tip_sender, status: status_sender, waiting, ahead, bodies };
         let chain = Chain::new(parts, executor, outside);
         let closed = inbox.closed.clone();
         let thread = std::thread::Builder::new()
@@ -245,6 +246,7 @@ struct Outside {
     status: watch::Sender<ChainStatus>,
     waiting: Arc<AtomicUsize>,
     ahead: reader::Ahead,
+    bodies: peers::Bodies,
 }
 
 /// The chain's thread.
@@ -271,8 +273,6 @@ struct Chain {
     /// What the machine has not heard yet.
     inputs: VecDeque<Input>,
     replay: Vec<Record>,
-    /// The log after the tip, as far as it is prepared.
-    prepared: VecDeque<Prepared>,
     connected: BTreeSet<Peer>,
     best_peer: Height,
     timers: BTreeMap<(Duration, u64), Timer>,
@@ -285,7 +285,9 @@ struct Chain {
     synced: VecDeque<(Peer, Block)>,
     /// The one that the machine was given.
     offered: Option<(BlockId, Block)>,
-    bodies: Bodies,
+    bodies: peers::Bodies,
+    /// Blocks of which a peer gave the body.
+    fetched: HashSet<BlockId>,
     /// Decided by votes, and not stored yet because its body is not here.
     decided: Option<(Header, Certificate)>,
     retry_at: Option<Duration>,
@@ -295,6 +297,7 @@ struct Chain {
 
 impl Chain {
     fn new(parts: Parts, mut executor: Executor, outside: Outside) -> Self {
+        let start = parts.store.tip().0;
         let Parts {
             genesis,
             me,
@@ -309,26 +312,27 @@ impl Chain {
             metrics,
             evidence,
         } = parts;
-        let Outside { inbox, runtime, tip, status, waiting, ahead } = outside;
+        let Outside { inbox, runtime, tip, status, waiting, ahead, bodies } = outside;
         let validators = genesis.validators().len();
         let replay = replay
             .into_iter()
             .filter_map(|record| match record {
                 journal::Record::Input(bytes) => Record::decode(&bytes, validators).ok(),
                 journal::Record::Body { block, transactions } => {
-                    executor.offer_body(block, None, transactions);
+                    executor.offer_body(block, transactions);
                     None
                 }
             })
             .collect();
-        let may_sign = sign_from <= executor.tip().height.next();
+        let may_sign = sign_from <= start.height.next();
         let (signer, later) = if may_sign { (signer, None) } else { (None, signer) };
         let signing = signer.is_some();
         Self {
-            machine: effects::new_machine(&genesis, me, signer, executor.tip().clone()),
+            machine: effects::new_machine(&genesis, me, signer, start),
             signer: later.map(|signer| (signer, sign_from)),
             signing,
-            bodies: executor.bodies(),
+            bodies,
+            fetched: HashSet::new(),
             genesis,
             me,
             executor,
@@ -346,7 +350,6 @@ impl Chain {
             ahead,
             inputs: VecDeque::new(),
             replay,
-            prepared: VecDeque::new(),
             connected: BTreeSet::new(),
             best_peer: Height(0),
             timers: BTreeMap::new(),

@@ -1,6 +1,7 @@
 //! The chain's ends of the mesh: messages that come in, blocks and bodies that are asked for.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -17,9 +18,11 @@ use cairn_ledger::{
     limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, FRAME_BYTES_MAX, TRANSACTION_BYTES_MAX},
 };
 
+use parking_lot::Mutex;
+
 use super::{Event, Inbox};
 use crate::{
-    chain::{executor::Bodies, message},
+    chain::message,
     mesh::{Channel, Mesh, Peer, Service},
     metrics::Metrics,
     store::Store,
@@ -96,6 +99,30 @@ impl Request {
         };
         reader.finish()?;
         Ok(request)
+    }
+}
+
+/// The bodies of blocks in the making, for peers that lack one.
+#[derive(Clone, Default)]
+pub(super) struct Bodies(Arc<Mutex<HashMap<BlockId, Body>>>);
+
+/// Most bodies that are kept for peers: one a round is what honest proposers make.
+const BODIES_MAX: usize = 8;
+
+impl Bodies {
+    pub(super) fn put(&self, block: BlockId, body: Body) {
+        let mut bodies = self.0.lock();
+        if bodies.len() < BODIES_MAX {
+            bodies.insert(block, body);
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.lock().clear();
+    }
+
+    fn get(&self, block: &BlockId) -> Option<Body> {
+        self.0.lock().get(block).cloned()
     }
 }
 
@@ -179,7 +206,7 @@ pub(super) async fn fetch_body(mesh: Arc<Mesh>, inbox: Inbox, header: Header, fr
             None
         }
     };
-    inbox.put(Event::Body { from, header, body });
+    inbox.put(Event::Body { header, body });
 }
 
 /// Asks a peer for decided blocks, and puts what it answers into the inbox.

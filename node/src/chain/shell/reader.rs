@@ -40,11 +40,6 @@ pub(super) struct Reader {
     pub(super) ahead: Ahead,
 }
 
-/// How many bytes of transactions a prepared batch keeps in memory.
-pub(super) fn bytes_of(prepared: &Prepared) -> usize {
-    prepared.candidates.iter().map(|candidate| candidate.bytes().len()).sum()
-}
-
 impl Reader {
     /// Runs until the chain's thread is gone.
     pub(super) async fn run(mut self) {
@@ -86,9 +81,9 @@ impl Reader {
     fn prepare(&self, entries: Vec<Ordered>, end: Position) -> JoinHandle<Vec<Prepared>> {
         let intake = self.intake.clone();
         tokio::task::spawn_blocking(move || {
-            let mut prepared = prepare(entries, |bytes| intake.admitted(bytes));
-            if prepared.last().is_none_or(|last| last.position < end) {
-                prepared.push(Prepared { position: end, candidates: Vec::new() });
+            let mut prepared = prepare(&entries, |bytes| intake.admitted(bytes));
+            if prepared.last().is_none_or(|last| last.position() < end) {
+                prepared.push(Prepared::nothing(end));
             }
             prepared
         })
