@@ -1,1 +1,444 @@
-//! Wires the rooms together: opens, starts, and ends in order.
+//! Wires the rooms together: opens what is on the disk, starts from the inside out, and ends
+//! in the opposite order.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+
+use cairn_ledger::{genesis::Genesis, ids::Height, signature::SigningKey};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{
+    api::{Api, ApiSettings, NodeStatus, ServerLimits, serve},
+    chain::{
+        journal::{self, Journal},
+        shell::{ChainStatus, Fatal, Parts, Shell},
+    },
+    clock::Stopwatch,
+    config::{Config, OrderKind},
+    exit::{ExitCode, Failure},
+    intake::Intake,
+    keys,
+    mesh::{Mesh, MeshConfig, Peer},
+    metrics::Metrics,
+    order::{Order, memory::MemoryOrder, raft},
+    query::Query,
+    store::{Located, Store, StoreError, embedded::Embedded},
+};
+
+/// A node that is further behind the best that a peer has shown is not ready.
+const READY_WITHIN_BLOCKS: u64 = 3;
+
+/// How long a starting node waits to hear from a peer how far the chain is, before it calls
+/// itself ready all the same: the others may be down, and reading is still worth it.
+const PEERS_WITHIN: Duration = Duration::from_secs(3);
+
+/// How often the status is looked at when nothing changes.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Runs one validator until SIGTERM, SIGINT, or trouble that it must not go on with.
+///
+/// # Errors
+/// One sentence, and the exit code for it.
+pub fn run(config: Config) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::general(format!("the runtime does not start: {error}")))?;
+    runtime.block_on(async {
+        let opened = tokio::task::block_in_place(|| Opened::open(&config))?;
+        Running::start(config, opened).await?.until_told().await
+    })
+}
+
+/// What the disk gave.
+struct Opened {
+    genesis: Arc<Genesis>,
+    me: Peer,
+    member_key: SigningKey,
+    store: Arc<dyn Store>,
+    signing: Signing,
+}
+
+/// Whether this node signs.
+struct Signing {
+    key: Option<SigningKey>,
+    from: Height,
+    journal: Option<Journal>,
+    replay: Vec<journal::Record>,
+    /// Why not, in one sentence.
+    not_because: Option<String>,
+}
+
+impl Signing {
+    fn never(why: String) -> Self {
+        tracing::warn!("this node follows without signing: {why}");
+        Self { key: None, from: Height(0), journal: None, replay: Vec::new(), not_because: Some(why) }
+    }
+}
+
+impl Opened {
+    fn open(config: &Config) -> Result<Self, Failure> {
+        let genesis = Arc::new(read_genesis(&config.genesis)?);
+        let member_key = keys::read(&config.member_key)?;
+        let me = find_me(&genesis, config, &member_key)?;
+        std::fs::create_dir_all(&config.data).map_err(|error| {
+            let path = config.data.display();
+            Failure::new(ExitCode::DataDirectory, format!("{path} cannot be made: {error}"))
+        })?;
+        let store = Embedded::open(&config.data, Arc::clone(&genesis)).map_err(store_failure)?;
+        let tip = store.tip().0.height;
+        let signing = open_signing(&config.data, &genesis, me, tip)?;
+        Ok(Self { genesis, me, member_key, store: Arc::new(store), signing })
+    }
+}
+
+fn read_genesis(path: &Path) -> Result<Genesis, Failure> {
+    let failed = |why: String| {
+        Failure::new(ExitCode::Genesis, format!("the genesis file {}: {why}", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    Genesis::from_json(&text).map_err(|error| failed(error.to_string()))
+}
+
+fn find_me(genesis: &Genesis, config: &Config, member_key: &SigningKey) -> Result<Peer, Failure> {
+    let failed = |why: String| Failure::new(ExitCode::Genesis, why);
+    let at = genesis.validators().iter().position(|validator| validator.name == config.name);
+    let Some(at) = at else {
+        let names: Vec<_> = genesis.validators().iter().map(|v| v.name.as_str()).collect();
+        let (name, names) = (&config.name, names.join(", "));
+        return Err(failed(format!("the genesis names no validator {name}; it names {names}")));
+    };
+    let named = genesis.validators()[at].member_key;
+    if named != member_key.public() {
+        let (file, own) = (config.member_key.display(), member_key.public());
+        return Err(Failure::new(
+            ExitCode::Key,
+            format!("{file} holds the key {own}; the genesis names {named} as the member key of {}", config.name),
+        ));
+    }
+    Ok(Peer::try_from(at).expect("a genesis has at most 128 validators"))
+}
+
+/// The consensus key, and the state that keeps it from signing twice. A key that is lost, or
+/// whose state is, never signs again; the node follows the chain all the same.
+fn open_signing(data: &Path, genesis: &Genesis, me: Peer, tip: Height) -> Result<Signing, Failure> {
+    let path = data.join("consensus.key");
+    if !path.exists() {
+        keys::write_new(&path, &keys::generate())?;
+    }
+    let key = keys::read(&path)?;
+    let named = genesis.validators()[usize::from(me)].consensus_key;
+    if key.public() != named {
+        return Ok(Signing::never(format!(
+            "its consensus key is {}, the chain knows {named}; the old key is gone with its volume, and a new one must be registered",
+            key.public()
+        )));
+    }
+    let journal_path = data.join("journal");
+    // A key that has signed nothing yet says so in its file. Without that, a missing journal is a
+    // lost one, and what it knew nobody knows.
+    if !journal_path.exists() && keys::is_unused(&path)? && tip == Height(0) {
+        drop(Journal::create(&journal_path, genesis.chain(), key.public()).map_err(journal_failure)?);
+    }
+    let opened = Journal::open(&journal_path, genesis.chain(), key.public(), tip);
+    let (journal, recovered) = match opened {
+        Ok(opened) => opened,
+        Err(error) if error.may_observe() => return Ok(Signing::never(error.to_string())),
+        Err(error) => return Err(journal_failure(error)),
+    };
+    keys::mark_used(&path, &key)?;
+    for warning in &recovered.warnings {
+        tracing::warn!("{warning}");
+    }
+    let (from, replay) = (recovered.may_sign_from, recovered.records);
+    Ok(Signing { key: Some(key), from, journal: Some(journal), replay, not_because: None })
+}
+
+/// A validator at work.
+struct Running {
+    shell: Shell,
+    order: Arc<dyn Order>,
+    order_failed: watch::Receiver<Option<String>>,
+    mesh: Arc<Mesh>,
+    intake: Arc<Intake>,
+    store: Arc<dyn Store>,
+    stop_serving: watch::Sender<bool>,
+    servers: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Running {
+    async fn start(config: Config, opened: Opened) -> Result<Self, Failure> {
+        // All ports before anything else: a busy one must leave no trace.
+        let mesh_listener = listen(config.listen.mesh, "mesh").await?;
+        let api_listener = listen(config.listen.api, "API").await?;
+        let admin_listener = listen(config.listen.admin, "admin").await?;
+
+        let Opened { genesis, me, member_key, store, signing } = opened;
+        let metrics = Arc::new(Metrics::new());
+        let addresses = addresses(&config, &genesis, me)?;
+        let mesh = Mesh::new(MeshConfig { genesis: Arc::clone(&genesis), me, member_key, addresses });
+        let opening = Opening { config: &config, genesis: &genesis, me, mesh: &mesh, metrics: &metrics };
+        let (order, order_failed) = opening.order(signing.key.is_some(), store.tip().0.height).await?;
+        let lookup_in = Arc::clone(&store);
+        let intake = Intake::start_with(
+            Arc::clone(&order),
+            config.intake,
+            Arc::clone(&metrics),
+            Box::new(move |id| match lookup_in.locate(id) {
+                Ok(Some(Located::Committed(place))) => Some(place),
+                Ok(Some(Located::Refused(_)) | None) | Err(_) => None,
+            }),
+        );
+        let Signing { key, from, journal, replay, not_because } = signing;
+        let parts = Parts {
+            genesis: Arc::clone(&genesis),
+            me,
+            signer: key,
+            sign_from: from,
+            journal,
+            replay,
+            store: Arc::clone(&store),
+            order: Arc::clone(&order),
+            mesh: Arc::clone(&mesh),
+            intake: Arc::clone(&intake),
+            metrics: Arc::clone(&metrics),
+            evidence: config.data.join("evidence.jsonl"),
+        };
+        let shell = Shell::start(parts, &tokio::runtime::Handle::current());
+        mesh.start(mesh_listener);
+
+        let telling = Telling {
+            genesis: Arc::clone(&genesis),
+            name: config.name.clone(),
+            not_voting_because: not_because,
+            mesh: Arc::clone(&mesh),
+            order: Arc::clone(&order),
+            intake: Arc::clone(&intake),
+            metrics: Arc::clone(&metrics),
+            since: Stopwatch::start(),
+        };
+        let (status_sender, status) = watch::channel(telling.status(&shell.status().borrow()));
+        let settings = ApiSettings {
+            streams_url: format!("ws://{}/api/v1/streams/valid_transactions", config.listen.api_events),
+            ..ApiSettings::default()
+        };
+        let query = Arc::new(Query::new(Arc::clone(&store), genesis));
+        let api = Api::open(query, Arc::clone(&intake), Arc::clone(&metrics), status, settings);
+        let (stop_serving, stop) = watch::channel(false);
+        let limits = ServerLimits::default();
+        let servers = vec![
+            tokio::spawn(serve(api_listener, api.router(), limits, Arc::clone(&metrics), stop.clone())),
+            tokio::spawn(serve(admin_listener, api.admin_router(), limits, metrics, stop)),
+            tokio::spawn(telling.keep_telling(shell.status(), status_sender)),
+        ];
+        tracing::info!(validator = config.name, api = %config.listen.api, "serving");
+        Ok(Self { shell, order, order_failed, mesh, intake, store, stop_serving, servers })
+    }
+
+    /// Waits for a reason to end, then ends in order.
+    async fn until_told(mut self) -> Result<(), Failure> {
+        let told = self.reason_to_end().await;
+        self.stop_serving.send_replace(true);
+        self.intake.stop().await;
+        for server in self.servers {
+            let _ = tokio::time::timeout(Duration::from_secs(6), server).await;
+        }
+        let shell = self.shell;
+        let ended = tokio::task::block_in_place(|| shell.stop());
+        self.order.stop().await;
+        self.mesh.stop().await;
+        tokio::task::block_in_place(|| self.store.stop());
+        told?;
+        ended.map_err(fatal_failure)
+    }
+
+    async fn reason_to_end(&mut self) -> Result<(), Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Failure::general(format!("signals cannot be heard: {error}")))
+        };
+        let (mut terminate, mut interrupt) =
+            (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                _ = look.tick() => {
+                    if self.shell.has_ended() {
+                        return Ok(());
+                    }
+                    if let Some(why) = self.order_failed.borrow().clone() {
+                        return Err(Failure::new(ExitCode::StorageFailed, why));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What opening the log needs.
+struct Opening<'a> {
+    config: &'a Config,
+    genesis: &'a Genesis,
+    me: Peer,
+    mesh: &'a Arc<Mesh>,
+    metrics: &'a Arc<Metrics>,
+}
+
+impl Opening<'_> {
+    /// The log, and a watch that says when it has failed for good.
+    async fn order(
+        &self,
+        signs: bool,
+        tip: Height,
+    ) -> Result<(Arc<dyn Order>, watch::Receiver<Option<String>>), Failure> {
+        let validators = self.genesis.validators().len();
+        match self.config.order {
+            OrderKind::Memory if validators > 1 => Err(Failure::new(
+                ExitCode::Config,
+                format!("order \"memory\" is for a chain of one validator, this one has {validators}; \"raft\" would be fine"),
+            )),
+            OrderKind::Memory => {
+                let (_, never) = watch::channel(None);
+                let order = MemoryOrder::after(self.config.data.join("unused").as_path(), tip);
+                Ok((Arc::new(order), never))
+            }
+            OrderKind::Raft => todo_raft(self, signs),
+        }
+    }
+}
+
+/// Keeps the status that the API shows.
+struct Telling {
+    genesis: Arc<Genesis>,
+    name: String,
+    not_voting_because: Option<String>,
+    mesh: Arc<Mesh>,
+    order: Arc<dyn Order>,
+    intake: Arc<Intake>,
+    metrics: Arc<Metrics>,
+    since: Stopwatch,
+}
+
+impl Telling {
+    async fn keep_telling(
+        self,
+        mut chain: watch::Receiver<ChainStatus>,
+        status: watch::Sender<NodeStatus>,
+    ) {
+        loop {
+            let now = self.status(&chain.borrow_and_update());
+            self.metrics.voting.set(i64::from(now.voting));
+            self.metrics.pending_transactions.set(self.intake.waiting().try_into().unwrap_or(i64::MAX));
+            self.metrics.pending_bytes.set(self.intake.waiting_bytes().try_into().unwrap_or(i64::MAX));
+            status.send_if_modified(|old| {
+                let changed = *old != now;
+                *old = now;
+                changed
+            });
+            if status.is_closed() {
+                return;
+            }
+            match tokio::time::timeout(LOOK, chain.changed()).await {
+                Ok(Err(_)) => return,
+                // At most as often as somebody could look.
+                Ok(Ok(())) => tokio::time::sleep(LOOK / 10).await,
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn status(&self, chain: &ChainStatus) -> NodeStatus {
+        let peers = self.mesh.connected();
+        let behind = chain.best_peer.0.saturating_sub(chain.tip.height.0);
+        let alone = self.genesis.validators().len() == 1;
+        let not_ready_because = if behind > READY_WITHIN_BLOCKS {
+            Some(format!("{behind} blocks behind the best peer"))
+        } else if !alone && peers.is_empty() && self.since.elapsed() < PEERS_WITHIN {
+            Some("no peer has answered yet".to_owned())
+        } else {
+            None
+        };
+        let name = |peer: Peer| self.genesis.validators()[usize::from(peer)].name.clone();
+        NodeStatus {
+            chain_id: self.genesis.chain().to_string(),
+            validator: self.name.clone(),
+            height: chain.tip.height.0,
+            block: chain.tip.block.to_string(),
+            round: chain.round.unwrap_or(0),
+            voting: chain.signing,
+            not_voting_because: self.not_voting_because.clone(),
+            ready: not_ready_because.is_none(),
+            not_ready_because,
+            peers: peers.into_iter().map(name).collect(),
+            order: self.order.describe(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+async fn listen(address: std::net::SocketAddr, what: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => Failure::new(
+            ExitCode::PortBusy,
+            format!("the {what} port {address} is in use; choose another in [listen]"),
+        ),
+        _ => Failure::general(format!("cannot listen on the {what} port {address}: {error}")),
+    })
+}
+
+fn addresses(config: &Config, genesis: &Genesis, me: Peer) -> Result<BTreeMap<Peer, String>, Failure> {
+    let mut addresses = BTreeMap::new();
+    for (index, validator) in (0..).zip(genesis.validators()) {
+        match config.peers.get(&validator.name) {
+            Some(address) if index != me => {
+                addresses.insert(index, address.clone());
+            }
+            None if index != me => {
+                let name = &validator.name;
+                return Err(Failure::new(
+                    ExitCode::Config,
+                    format!("[peers] lacks {name}; {name} = \"host:port\" says where its mesh listens"),
+                ));
+            }
+            Some(_) | None => {}
+        }
+    }
+    Ok(addresses)
+}
+
+fn store_failure(error: StoreError) -> Failure {
+    let code = match &error {
+        StoreError::Full { .. } => ExitCode::DiskFull,
+        StoreError::Io { .. } => ExitCode::StorageFailed,
+        StoreError::Corrupt { .. } => ExitCode::Corrupt,
+        StoreError::Foreign(text) if text.contains("FORMAT_TOO_NEW") => ExitCode::FormatTooNew,
+        StoreError::Foreign(_) => ExitCode::DataDirectory,
+    };
+    Failure::new(code, error)
+}
+
+fn journal_failure(error: journal::JournalError) -> Failure {
+    use journal::JournalError;
+    let code = match &error {
+        JournalError::Locked { .. } => ExitCode::SignStateLocked,
+        JournalError::TooNew { .. } => ExitCode::FormatTooNew,
+        JournalError::ForeignChain { .. } | JournalError::ForeignKey { .. } => ExitCode::DataDirectory,
+        JournalError::Missing { .. } | JournalError::Corrupt { .. } => ExitCode::Corrupt,
+        JournalError::Disk { .. } => ExitCode::StorageFailed,
+    };
+    Failure::new(code, error)
+}
+
+fn fatal_failure(fatal: Fatal) -> Failure {
+    let code = match &fatal {
+        Fatal::DiskFull(_) => ExitCode::DiskFull,
+        Fatal::Storage(_) => ExitCode::StorageFailed,
+        Fatal::Safety(_) => ExitCode::SafetyViolated,
+        Fatal::Bug(_) => ExitCode::Failed,
+    };
+    Failure::new(code, fatal)
+}

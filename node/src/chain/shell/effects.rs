@@ -113,7 +113,7 @@ impl Chain {
                 }
                 Effect::Evidence(evidence) => self.keep(&evidence),
                 Effect::Alarm(text) => tracing::error!(alarm = true, "{text}"),
-                Effect::Halt(text) => return Err(Fatal(text)),
+                Effect::Halt(text) => return Err(Fatal::Safety(text)),
             }
         }
         Ok(())
@@ -125,21 +125,21 @@ impl Chain {
         let signature = record.signed_by(self.me).map(OwnSignature::from);
         // The machine is past the point of not having signed: what the journal refuses must
         // not leave, and a machine that counts on it must not go on.
-        journal.append(&record.encode(), signature).map_err(fatal)
+        Ok(journal.append(&record.encode(), signature)?)
     }
 
     fn sync(&mut self) -> Result<(), Fatal> {
         let Some(journal) = &mut self.journal else { return Ok(()) };
         let watch = Stopwatch::start();
         if journal.has_unsynced() {
-            journal.sync().map_err(fatal)?;
+            journal.sync()?;
             self.metrics.fsync.with_label_values(&["journal"]).observe(watch.seconds());
         }
         Ok(())
     }
 
     fn cut(&mut self, height: Height, round: u32) -> Result<(), Fatal> {
-        let header = self.executor.cut(clock::unix_ms()).map_err(fatal)?;
+        let header = self.executor.cut(clock::unix_ms())?;
         if let Some(header) = &header {
             self.examined(header)?;
         }
@@ -151,7 +151,7 @@ impl Chain {
     /// this node's own log does not keep safe is written into the journal first.
     fn examined(&mut self, header: &Header) -> Result<(), Fatal> {
         let id = header.id();
-        let Some(body) = self.executor.body_of(&id).map_err(fatal)? else { return Ok(()) };
+        let Some(body) = self.executor.body_of(&id)? else { return Ok(()) };
         if (self.fetched.remove(&id) || !self.order.is_durable_here())
             && let Some(journal) = &mut self.journal
         {
@@ -179,14 +179,14 @@ impl Chain {
                 self.decided = Some((header, certificate));
                 Ok(())
             }
-            Err(error) => Err(fatal(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// Looks at a proposed body. While the log may still bring it, nothing is answered.
     fn examine(&mut self, header: Header, asked_a_peer: bool) -> Result<(), Fatal> {
         let id = header.id();
-        let verdict = self.executor.examine(&header, clock::unix_ms()).map_err(fatal)?;
+        let verdict = self.executor.examine(&header, clock::unix_ms())?;
         if verdict == Verdict::Missing && !asked_a_peer {
             let patience = self.watch.elapsed() + LOG_GRACE;
             if !self.expected.iter().any(|(expected, _)| expected.id() == id) {
@@ -239,7 +239,7 @@ impl Chain {
         self.decided = None;
         let height = tip.height;
         if let Some(journal) = &mut self.journal {
-            journal.reset(height.next()).map_err(fatal)?;
+            journal.reset(height.next())?;
         }
         self.expected.retain(|(header, _)| header.height > height);
         self.bodies.clear();
@@ -348,9 +348,9 @@ impl Chain {
 
     fn commit_synced(&mut self, id: BlockId) -> Result<(), Fatal> {
         let Some((_, block)) = self.offered.take().filter(|(offered, _)| *offered == id) else {
-            return Err(Fatal("a block was decided that nobody offered, which is a bug".to_owned()));
+            return Err(Fatal::Bug("a block was decided that nobody offered, which is a bug".to_owned()));
         };
-        let stored = self.executor.commit_synced(&block).map_err(fatal)?;
+        let stored = self.executor.commit_synced(&block)?;
         self.metrics.sync_blocks.inc();
         self.stored(&stored)
     }
@@ -438,8 +438,4 @@ fn line_of(evidence: &Evidence) -> String {
     };
     let (first, second) = (hex::encode(first.encode()), hex::encode(second.encode()));
     format!(r#"{{"kind":"{kind}","first":"{first}","second":"{second}"}}"#)
-}
-
-fn fatal(error: impl std::fmt::Display) -> Fatal {
-    Fatal(error.to_string())
 }

@@ -30,8 +30,8 @@ use tokio::{
 };
 
 use super::{
-    executor::{Executor, Prepared},
-    journal::{self, Journal},
+    executor::{CommitError, Executor, Prepared},
+    journal::{self, Journal, JournalError, SignRefused},
     machine::{Effect, Input, Machine, Record, Timeouts, Timer, Verdict},
     message::Message,
 };
@@ -41,7 +41,7 @@ use crate::{
     mesh::{Channel, Mesh, Peer, PeerEvent},
     metrics::Metrics,
     order::Order,
-    store::Store,
+    store::{Store, StoreError},
 };
 
 mod effects;
@@ -140,8 +140,54 @@ pub struct Shell {
 
 /// Why the chain cannot go on in this process.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Fatal(pub String);
+pub enum Fatal {
+    /// There is no room on the disk; nothing was damaged.
+    #[error("{0}")]
+    DiskFull(String),
+    /// A write or a sync failed: what is on the disk is known at the next start.
+    #[error("{0}")]
+    Storage(String),
+    /// Going on could break a promise of the chain: people must look.
+    #[error("{0}")]
+    Safety(String),
+    /// The program is wrong.
+    #[error("{0}")]
+    Bug(String),
+}
+
+impl From<StoreError> for Fatal {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::Full { .. } => Self::DiskFull(error.to_string()),
+            StoreError::Io { .. } | StoreError::Corrupt { .. } | StoreError::Foreign(_) => {
+                Self::Storage(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<JournalError> for Fatal {
+    fn from(error: JournalError) -> Self {
+        Self::Storage(error.to_string())
+    }
+}
+
+impl From<SignRefused> for Fatal {
+    fn from(error: SignRefused) -> Self {
+        Self::Safety(error.to_string())
+    }
+}
+
+impl From<CommitError> for Fatal {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Store(error) => error.into(),
+            CommitError::BodyMissing(_) | CommitError::Diverged { .. } => {
+                Self::Safety(error.to_string())
+            }
+        }
+    }
+}
 
 impl Shell {
     /// Starts the chain's thread and the tasks that feed it, and serves its channels of the
@@ -219,7 +265,7 @@ impl Shell {
         for task in self.tasks {
             task.abort();
         }
-        ended.unwrap_or_else(|_| Err(Fatal("the chain's thread panicked, which is a bug".to_owned())))
+        ended.unwrap_or_else(|_| Err(Fatal::Bug("the chain's thread panicked, which is a bug".to_owned())))
     }
 }
 
