@@ -168,7 +168,12 @@ impl Config {
         }
         let listen = Listen {
             api: listens("listen.api", &overrides.api, listen.api, 9984)?,
-            api_events: listens("listen.api_events", &overrides.api_events, listen.api_events, 9985)?,
+            api_events: listens(
+                "listen.api_events",
+                &overrides.api_events,
+                listen.api_events,
+                9985,
+            )?,
             admin: listens("listen.admin", &overrides.admin, listen.admin, 9986)?,
             mesh: listens("listen.mesh", &overrides.mesh, listen.mesh, 9987)?,
         };
@@ -205,7 +210,9 @@ impl WrittenIntake {
             return Err("intake.transactions: 0 takes nothing in; 1 or more are fine".to_owned());
         }
         if bytes < least {
-            return Err(format!("intake.bytes: {bytes} is less than one transaction; {least} or more are fine"));
+            return Err(format!(
+                "intake.bytes: {bytes} is less than one transaction; {least} or more are fine"
+            ));
         }
         let patience = match patience_s {
             None => usual.patience,
@@ -227,8 +234,9 @@ fn listens(
     let Some(text) = flag.clone().or(written) else {
         return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
     };
-    text.parse()
-        .map_err(|_| format!("{field}: {text:?} is no IP address and port; \"127.0.0.1:{port}\" is fine"))
+    text.parse().map_err(|_| {
+        format!("{field}: {text:?} is no IP address and port; \"127.0.0.1:{port}\" is fine")
+    })
 }
 
 fn check_distinct(listen: &Listen) -> Result<(), String> {
@@ -241,7 +249,9 @@ fn check_distinct(listen: &Listen) -> Result<(), String> {
     for (at, (field, address)) in all.iter().enumerate() {
         let twice = all[..at].iter().find(|(_, other)| other == address && address.port() != 0);
         if let Some((other, _)) = twice {
-            return Err(format!("{field}: {address} is that of {other} too; each needs its own port"));
+            return Err(format!(
+                "{field}: {address} is that of {other} too; each needs its own port"
+            ));
         }
     }
     Ok(())

@@ -75,8 +75,7 @@ fn parse(text: &str) -> Result<SigningKey, String> {
 /// When it exists already (a key is never overwritten) or cannot be written.
 pub fn write_new(path: &Path, key: &SigningKey) -> Result<(), Failure> {
     let write = || -> io::Result<()> {
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(file_text(key).as_bytes())?;
         file.sync_all()?;
         // The name too must survive a power cut.

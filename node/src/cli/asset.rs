@@ -107,7 +107,8 @@ fn create(arguments: &Create) -> Result<Printed, Failure> {
     let issuer = keys::read(&arguments.key)?;
     let own = [issuer.public()];
     let owners = if arguments.to.is_empty() { &own[..] } else { &arguments.to };
-    let shares: Vec<Share> = owners.iter().map(|owner| Share::to(*owner, arguments.amount)).collect();
+    let shares: Vec<Share> =
+        owners.iter().map(|owner| Share::to(*owner, arguments.amount)).collect();
     let transaction = build::create(&arguments.data, &arguments.metadata, &shares, &issuer)
         .map_err(Failure::general)?;
     commit(&api, &transaction)

@@ -38,7 +38,11 @@ pub(super) enum Command {
         #[arg(long)]
         name: String,
         /// A founding validator; once for each
-        #[arg(long = "validator", required = true, value_name = "name=…,consensus_key=…,member_key=…[,power=1]")]
+        #[arg(
+            long = "validator",
+            required = true,
+            value_name = "name=…,consensus_key=…,member_key=…[,power=1]"
+        )]
         validators: Vec<Founder>,
         /// File to write; never overwritten
         #[arg(long, value_name = "FILE")]
@@ -94,7 +98,9 @@ impl FromStr for Founder {
             member_key: key("member_key", member)?,
             power: match power {
                 None => 1,
-                Some(text) => text.parse().map_err(|_| format!("power: {text:?} is no whole number"))?,
+                Some(text) => {
+                    text.parse().map_err(|_| format!("power: {text:?} is no whole number"))?
+                }
             },
         }))
     }
@@ -127,9 +133,12 @@ pub(super) fn read(path: &Path) -> Result<Genesis, Failure> {
     let fail = |why: String| unsound(format!("{}: {why}", path.display()));
     let size = fs::metadata(path).map_err(|error| fail(format!("cannot be read: {error}")))?.len();
     if size > GENESIS_FILE_BYTES_MAX {
-        return Err(fail(format!("{size} bytes are no genesis; at most {GENESIS_FILE_BYTES_MAX} are")));
+        return Err(fail(format!(
+            "{size} bytes are no genesis; at most {GENESIS_FILE_BYTES_MAX} are"
+        )));
     }
-    let text = fs::read_to_string(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
     Genesis::from_json(&text).map_err(|error| fail(error.to_string()))
 }
 
@@ -156,9 +165,8 @@ pub(super) fn write_new(path: &Path, genesis: &Genesis) -> Result<(), Failure> {
 }
 
 fn printed(genesis: &Genesis) -> Printed {
-    let mut rows = vec![
-        ["name", "power", "consensus key", "member key"].map(str::to_owned).to_vec(),
-    ];
+    let mut rows =
+        vec![["name", "power", "consensus key", "member key"].map(str::to_owned).to_vec()];
     rows.extend(genesis.validators().iter().map(|validator| {
         let Validator { name, consensus_key, member_key, power } = validator;
         vec![name.clone(), power.to_string(), consensus_key.to_string(), member_key.to_string()]

@@ -36,9 +36,12 @@ pub(super) fn run(command: &Command) -> Result<Printed, Failure> {
     let fail = |why: String| Failure::general(format!("{}: {why}", file.display()));
     let size = fs::metadata(file).map_err(|error| fail(format!("cannot be read: {error}")))?.len();
     if size > RECEIPT_FILE_BYTES_MAX {
-        return Err(fail(format!("{size} bytes are no receipt; at most {RECEIPT_FILE_BYTES_MAX} are")));
+        return Err(fail(format!(
+            "{size} bytes are no receipt; at most {RECEIPT_FILE_BYTES_MAX} are"
+        )));
     }
-    let text = fs::read_to_string(file).map_err(|error| fail(format!("cannot be read: {error}")))?;
+    let text =
+        fs::read_to_string(file).map_err(|error| fail(format!("cannot be read: {error}")))?;
     let proven = Receipt::from_json(&text)
         .and_then(|receipt| receipt.verify(&genesis))
         .map_err(|error| fail(format!("proves nothing: {error}")))?;
@@ -53,7 +56,7 @@ fn printed(proven: &Proven, chain: &str) -> Printed {
     };
     let mut fields = vec![
         ("proven", format!("the federation of {chain} decided this transaction")),
-        ("transaction", id.to_string()),
+        ("transaction", id.map_or_else(|| "without an id".to_owned(), |id| id.to_string())),
         ("outcome", word.to_owned()),
     ];
     fields.extend(reason.clone().map(|reason| ("reason", reason)));
