@@ -1,1 +1,364 @@
-//! What was asked for: flags, environment and file as people write them, then checked.
+//! What was asked for: `cairn.toml` as people write it, overridden by the environment and by
+//! flags, then checked. A [`Config`] is known to be well-formed; whether its files and ports are there is
+//! for [`crate::node`] to find out.
+
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use crate::{
+    exit::{ExitCode, Failure},
+    intake::IntakeLimits,
+};
+
+/// Which log orders the transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum OrderKind {
+    /// Replicated by Raft over the validators.
+    Raft,
+    /// In this process: for a chain of one validator.
+    Memory,
+}
+
+impl fmt::Display for OrderKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raft => "raft",
+            Self::Memory => "memory",
+        })
+    }
+}
+
+/// Where this validator listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The HTTP API and its WebSocket streams.
+    pub api: SocketAddr,
+    /// The second port for WebSocket streams, as BigchainDB has it.
+    pub api_events: SocketAddr,
+    /// Health, metrics, administration.
+    pub admin: SocketAddr,
+    /// The other validators.
+    pub mesh: SocketAddr,
+}
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This validator's name in the genesis record.
+    pub name: String,
+    /// Where everything that this validator must not lose is.
+    pub data: PathBuf,
+    /// The genesis file.
+    pub genesis: PathBuf,
+    /// The member's private key.
+    pub member_key: PathBuf,
+    /// Where it listens.
+    pub listen: Listen,
+    /// Where the other validators listen for the mesh, by name, as host:port.
+    pub peers: BTreeMap<String, String>,
+    /// Which log.
+    pub order: OrderKind,
+    /// How much may wait for a decision.
+    pub intake: IntakeLimits,
+    /// What is logged: a level, or tracing's directives.
+    pub log: String,
+}
+
+/// Flags and environment variables that win over the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct Overrides {
+    /// Directory for keys, journal, blocks and log
+    #[arg(long, env = "CAIRN_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Genesis file
+    #[arg(long, env = "CAIRN_GENESIS", value_name = "FILE")]
+    pub genesis: Option<PathBuf>,
+    /// File with the member's private key
+    #[arg(long, env = "CAIRN_MEMBER_KEY", value_name = "FILE")]
+    pub member_key: Option<PathBuf>,
+    /// Where the HTTP API listens
+    #[arg(long, env = "CAIRN_API", value_name = "IP:PORT")]
+    pub api: Option<String>,
+    /// Where the second WebSocket port listens
+    #[arg(long, env = "CAIRN_API_EVENTS", value_name = "IP:PORT")]
+    pub api_events: Option<String>,
+    /// Where health and metrics listen
+    #[arg(long, env = "CAIRN_ADMIN", value_name = "IP:PORT")]
+    pub admin: Option<String>,
+    /// Where the other validators connect
+    #[arg(long, env = "CAIRN_MESH", value_name = "IP:PORT")]
+    pub mesh: Option<String>,
+    /// Which log orders the transactions
+    #[arg(long, env = "CAIRN_ORDER")]
+    pub order: Option<OrderKind>,
+    /// What is logged: error, warn, info, debug, trace, or directives like "info,cairn_node=debug"
+    #[arg(long, env = "CAIRN_LOG", value_name = "LEVEL")]
+    pub log: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    data: PathBuf,
+    genesis: PathBuf,
+    member_key: PathBuf,
+    #[serde(default)]
+    listen: WrittenListen,
+    #[serde(default)]
+    peers: BTreeMap<String, String>,
+    #[serde(default)]
+    order: Option<OrderKind>,
+    #[serde(default)]
+    intake: WrittenIntake,
+    #[serde(default)]
+    log: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenListen {
+    api: Option<String>,
+    api_events: Option<String>,
+    admin: Option<String>,
+    mesh: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenIntake {
+    transactions: Option<usize>,
+    bytes: Option<usize>,
+    patience_s: Option<u64>,
+}
+
+impl Config {
+    /// Reads and checks the file; paths in it are relative to its directory.
+    ///
+    /// # Errors
+    /// A sentence that names file and field and says what would be fine.
+    pub fn load(path: &Path, overrides: &Overrides) -> Result<Self, Failure> {
+        let fail =
+            |why: String| Failure::new(ExitCode::Config, format!("{}: {why}", path.display()));
+        let text = fs::read_to_string(path)
+            .map_err(|error| fail(format!("cannot be read: {error}; --config names the file")))?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, base, overrides).map_err(fail)
+    }
+
+    fn parse(text: &str, base: &Path, overrides: &Overrides) -> Result<Self, String> {
+        let written: Written = toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            format!("line {line}: {}", error.message().trim())
+        })?;
+        let Written { name, data, genesis, member_key, listen, peers, order, intake, log } =
+            written;
+        check_name("name", &name)?;
+        for (peer, address) in &peers {
+            check_name("peers", peer)?;
+            check_host_port(&format!("peers.{peer}"), address)?;
+        }
+        let listen = Listen {
+            api: listens("listen.api", &overrides.api, listen.api, 9984)?,
+            api_events: listens(
+                "listen.api_events",
+                &overrides.api_events,
+                listen.api_events,
+                9985,
+            )?,
+            admin: listens("listen.admin", &overrides.admin, listen.admin, 9986)?,
+            mesh: listens("listen.mesh", &overrides.mesh, listen.mesh, 9987)?,
+        };
+        check_distinct(&listen)?;
+        let log = overrides.log.clone().or(log).unwrap_or_else(|| "info".to_owned());
+        tracing_subscriber::EnvFilter::try_new(&log)
+            .map_err(|_| format!("log: {log:?} is no level; info is one"))?;
+        // A path given as a flag is relative to where the command runs, as everywhere.
+        let file = |flag: &Option<PathBuf>, written: PathBuf| {
+            flag.clone().unwrap_or_else(|| base.join(written))
+        };
+        Ok(Self {
+            name,
+            data: file(&overrides.data, data),
+            genesis: file(&overrides.genesis, genesis),
+            member_key: file(&overrides.member_key, member_key),
+            listen,
+            peers,
+            order: overrides.order.or(order).unwrap_or(OrderKind::Raft),
+            intake: intake.checked()?,
+            log,
+        })
+    }
+}
+
+impl WrittenIntake {
+    fn checked(self) -> Result<IntakeLimits, String> {
+        let Self { transactions, bytes, patience_s } = self;
+        let usual = IntakeLimits::default();
+        let transactions = transactions.unwrap_or(usual.transactions);
+        let bytes = bytes.unwrap_or(usual.bytes);
+        let least = cairn_ledger::limits::TRANSACTION_BYTES_MAX;
+        if transactions == 0 {
+            return Err("intake.transactions: 0 takes nothing in; 1 or more are fine".to_owned());
+        }
+        if bytes < least {
+            return Err(format!(
+                "intake.bytes: {bytes} is less than one transaction; {least} or more are fine"
+            ));
+        }
+        let patience = match patience_s {
+            None => usual.patience,
+            Some(seconds @ 1..=86_400) => Duration::from_secs(seconds),
+            Some(other) => {
+                return Err(format!("intake.patience_s: {other}; 1 to 86400 seconds are fine"));
+            }
+        };
+        Ok(IntakeLimits { transactions, bytes, patience })
+    }
+}
+
+fn listens(
+    field: &str,
+    flag: &Option<String>,
+    written: Option<String>,
+    port: u16,
+) -> Result<SocketAddr, String> {
+    let Some(text) = flag.clone().or(written) else {
+        return Ok(SocketAddr::from(([127, 0, 0, 1], port)));
+    };
+    text.parse().map_err(|_| {
+        format!("{field}: {text:?} is no IP address and port; \"127.0.0.1:{port}\" is fine")
+    })
+}
+
+fn check_distinct(listen: &Listen) -> Result<(), String> {
+    let all = [
+        ("listen.api", listen.api),
+        ("listen.api_events", listen.api_events),
+        ("listen.admin", listen.admin),
+        ("listen.mesh", listen.mesh),
+    ];
+    for (at, (field, address)) in all.iter().enumerate() {
+        let twice = all[..at].iter().find(|(_, other)| other == address && address.port() != 0);
+        if let Some((other, _)) = twice {
+            return Err(format!(
+                "{field}: {address} is that of {other} too; each needs its own port"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether it is a DNS label (RFC 1123), as names of validators are.
+pub(crate) fn is_dns_label(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = name.as_bytes();
+    (1..=63).contains(&bytes.len())
+        && bytes.iter().all(|byte| inner(*byte) || *byte == b'-')
+        && inner(bytes[0])
+        && inner(bytes[bytes.len() - 1])
+}
+
+fn check_name(field: &str, name: &str) -> Result<(), String> {
+    if is_dns_label(name) {
+        return Ok(());
+    }
+    let shown: String = name.chars().take(80).collect();
+    Err(format!(
+        "{field}: {shown:?} is no name; 1 to 63 of a-z, 0-9 and -, not - at either end, are fine"
+    ))
+}
+
+fn check_host_port(field: &str, address: &str) -> Result<(), String> {
+    let sound = address.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port != 0)
+    });
+    if sound {
+        Ok(())
+    } else {
+        Err(format!("{field}: {address:?} is no host:port; \"bob.example:9987\" is fine"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "name = 'alice'\ndata = 'data'\ngenesis = '../genesis.json'\nmember_key = '/keys/alice.key'\n";
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("/etc/cairn"), &Overrides::default())
+    }
+
+    #[test]
+    fn what_is_not_written_has_a_default() {
+        let config = parse(LEAST).unwrap();
+        assert_eq!(config.data, Path::new("/etc/cairn/data"), "relative to the file");
+        assert_eq!(config.member_key, Path::new("/keys/alice.key"), "or absolute");
+        assert_eq!(config.listen.api.to_string(), "127.0.0.1:9984");
+        assert_eq!(config.listen.mesh.to_string(), "127.0.0.1:9987");
+        assert_eq!((config.order, config.log.as_str()), (OrderKind::Raft, "info"));
+        assert!(config.peers.is_empty());
+    }
+
+    #[test]
+    fn what_is_written_counts_and_flags_win() {
+        let text = format!(
+            "{LEAST}order = 'memory'\nlog = 'warn'\n[listen]\napi = '0.0.0.0:80'\n[peers]\nbob = 'bob.example:9987'\n[intake]\ntransactions = 5\npatience_s = 7\n"
+        );
+        let config = parse(&text).unwrap();
+        assert_eq!(config.listen.api.to_string(), "0.0.0.0:80");
+        assert_eq!(config.peers["bob"], "bob.example:9987");
+        assert_eq!(config.intake.transactions, 5);
+        assert_eq!(config.intake.patience, Duration::from_secs(7));
+        assert_eq!((config.order, config.log.as_str()), (OrderKind::Memory, "warn"));
+        let overrides = Overrides {
+            data: Some("here".into()),
+            api: Some("127.0.0.1:1".to_owned()),
+            order: Some(OrderKind::Raft),
+            log: Some("debug".to_owned()),
+            ..Overrides::default()
+        };
+        let config = Config::parse(&text, Path::new("/etc/cairn"), &overrides).unwrap();
+        assert_eq!(config.data, Path::new("here"), "as typed");
+        assert_eq!(config.listen.api.to_string(), "127.0.0.1:1");
+        assert_eq!((config.order, config.log.as_str()), (OrderKind::Raft, "debug"));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_said_with_its_field() {
+        #[rustfmt::skip]
+        let table = [
+            ("colour = 'red'",                       "colour",              "unknown field"),
+            ("[listen]\nweb = 'x'",                  "web",                 "unknown field in a section"),
+            ("[listen]\napi = 'localhost'",          "listen.api",          "no address"),
+            ("[listen]\nadmin = '127.0.0.1:9984'",   "listen.admin",        "twice the same port"),
+            ("[peers]\nBob = 'bob:1'",               "peers",               "no DNS label"),
+            ("[peers]\nbob = 'bob'",                 "peers.bob",           "no port"),
+            ("[peers]\nbob = 'bob:0'",               "peers.bob",           "port 0"),
+            ("order = 'tikv'",                       "tikv",                "an order that is not there"),
+            ("log = 'a=b=c'",                        "log",                 "no level"),
+            ("[intake]\ntransactions = 0",           "intake.transactions", "nothing fits"),
+            ("[intake]\nbytes = 10",                 "intake.bytes",        "not one fits"),
+            ("[intake]\npatience_s = 0",             "intake.patience_s",   "no patience"),
+            ("name = 'again'",                       "line 5",              "a key twice"),
+        ];
+        for (line, named, why) in table {
+            let error = parse(&format!("{LEAST}{line}\n")).unwrap_err();
+            assert!(error.contains(named), "{why}: {error}");
+        }
+        for name in ["", "-a", "a-", "A", "a.b", &"a".repeat(64)] {
+            assert!(!is_dns_label(name), "{name}");
+        }
+        let missing = parse("name = 'alice'").unwrap_err();
+        assert!(missing.contains("data"), "{missing}");
+    }
+}

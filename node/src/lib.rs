@@ -11,13 +11,17 @@
 //!
 //! Around them: [`mesh`] carries bytes between validators, [`metrics`] counts,
 //! [`config`] knows what was asked for, [`clock`] is the only one who knows the time,
-//! [`node`] wires it all together.
+//! [`node`] wires it all together. [`cli`] is the `cairn` command, [`keys`] reads and writes
+//! its key files, [`exit`] lists how it ends.
 
 pub mod api;
 pub mod chain;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod exit;
 pub mod intake;
+pub mod keys;
 pub mod mesh;
 pub mod metrics;
 pub mod node;

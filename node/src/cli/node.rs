@@ -1,0 +1,53 @@
+//! `cairn node`: one validator, in the foreground.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+
+use super::print::Printed;
+use crate::{
+    config::{Config, Overrides},
+    exit::Failure,
+};
+
+/// Run one validator until SIGTERM or Ctrl-C.
+#[derive(Debug, Args)]
+#[command(after_help = "Flags win over CAIRN_* variables, which win over the file.\n\n\
+    Example:\n  cairn node --config /etc/cairn/cairn.toml --log debug")]
+pub(super) struct Arguments {
+    /// Configuration file
+    #[arg(long, env = "CAIRN_CONFIG", value_name = "FILE")]
+    config: PathBuf,
+    #[command(flatten)]
+    overrides: Overrides,
+    /// End when the process of this id, which started this one, ends
+    #[arg(long, hide = true, value_name = "PID")]
+    end_with_parent: Option<i32>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Printed, Failure> {
+    if let Some(parent) = arguments.end_with_parent {
+        end_with(parent)?;
+    }
+    let config = Config::load(&arguments.config, &arguments.overrides)?;
+    // Checked when the configuration was read; logs go to stderr, results to stdout.
+    let filter = tracing_subscriber::EnvFilter::new(&config.log);
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .try_init();
+    crate::node::run(config)?;
+    Ok(Printed::nothing())
+}
+
+fn end_with(parent: i32) -> Result<(), Failure> {
+    set_parent_process_death_signal(Some(Signal::TERM))
+        .map_err(|error| Failure::general(format!("cannot follow the parent process: {error}")))?;
+    // It may have ended before the line above.
+    if getppid() != Pid::from_raw(parent) {
+        return Err(Failure::general("the process that started this one has ended"));
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! `cairn verify`: proofs, checked offline against a genesis and nothing else.
+
+use std::{fs, path::PathBuf};
+
+use cairn_ledger::{
+    execution::Outcome,
+    receipt::{Proven, Receipt},
+};
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{genesis, print::Printed};
+use crate::exit::Failure;
+
+/// Larger than the receipt of the largest transaction.
+const RECEIPT_FILE_BYTES_MAX: u64 = 4 << 20;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Check a receipt: was this transaction decided by that federation?
+    #[command(after_help = "Example:\n  \
+        curl -s http://127.0.0.1:9984/api/v2/transactions/ID/receipt > receipt.json\n  \
+        cairn verify receipt receipt.json --genesis genesis.json")]
+    Receipt {
+        /// Receipt file
+        file: PathBuf,
+        /// The genesis of the chain that you trust
+        #[arg(long, value_name = "FILE")]
+        genesis: PathBuf,
+    },
+}
+
+pub(super) fn run(command: &Command) -> Result<Printed, Failure> {
+    let Command::Receipt { file, genesis } = command;
+    let genesis = genesis::read(genesis)?;
+    let fail = |why: String| Failure::general(format!("{}: {why}", file.display()));
+    let size = fs::metadata(file).map_err(|error| fail(format!("cannot be read: {error}")))?.len();
+    if size > RECEIPT_FILE_BYTES_MAX {
+        return Err(fail(format!(
+            "{size} bytes are no receipt; at most {RECEIPT_FILE_BYTES_MAX} are"
+        )));
+    }
+    let text =
+        fs::read_to_string(file).map_err(|error| fail(format!("cannot be read: {error}")))?;
+    let proven = Receipt::from_json(&text)
+        .and_then(|receipt| receipt.verify(&genesis))
+        .map_err(|error| fail(format!("proves nothing: {error}")))?;
+    Ok(printed(&proven, genesis.name()))
+}
+
+fn printed(proven: &Proven, chain: &str) -> Printed {
+    let Proven { id, place, outcome, time_ms, signers } = proven;
+    let (word, reason) = match outcome {
+        Outcome::Committed => ("committed", None),
+        Outcome::Refused(recorded) => ("refused", Some(recorded.text.clone())),
+    };
+    let mut fields = vec![
+        ("proven", format!("the federation of {chain} decided this transaction")),
+        ("transaction", id.map_or_else(|| "without an id".to_owned(), |id| id.to_string())),
+        ("outcome", word.to_owned()),
+    ];
+    fields.extend(reason.clone().map(|reason| ("reason", reason)));
+    fields.push(("block", format!("height {}, index {}", place.height, place.index)));
+    fields.push(("time", format!("{time_ms} ms after 1970-01-01 UTC")));
+    fields.push(("signed by", signers.join(", ")));
+    let json = json!({
+        "chain": chain, "transaction_id": id, "outcome": word, "reason": reason,
+        "height": place.height, "index": place.index, "time_ms": time_ms, "signers": signers,
+    });
+    Printed::fields(&fields, json)
+}

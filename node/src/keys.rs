@@ -1,0 +1,127 @@
+//! Private keys in files: comment lines, then the 32-byte seed in base58. Readable by their
+//! owner alone, written once, never overwritten.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use cairn_ledger::signature::SigningKey;
+
+use crate::{
+    clock,
+    exit::{ExitCode, Failure},
+};
+
+/// Larger than any key file; what is larger is something else.
+const KEY_FILE_BYTES_MAX: u64 = 4096;
+
+/// A new key from the operating system's dice.
+pub fn generate() -> SigningKey {
+    SigningKey::from_seed(clock::random())
+}
+
+/// A private key's text form.
+pub fn private_text(key: &SigningKey) -> String {
+    bs58::encode(key.seed()).into_string()
+}
+
+/// What a key file holds.
+pub fn file_text(key: &SigningKey) -> String {
+    format!(
+        "# Cairn private key (ed25519). Whoever reads the last line can sign as its owner.\n\
+         # public key: {}\n{}\n",
+        key.public(),
+        private_text(key)
+    )
+}
+
+/// Reads a key file.
+///
+/// # Errors
+/// When it cannot be read, or holds anything but comments and one key. The message never
+/// shows what the file holds.
+pub fn read(path: &Path) -> Result<SigningKey, Failure> {
+    let failed = |why: String| {
+        Failure::new(ExitCode::Key, format!("cannot read the key file {}: {why}", path.display()))
+    };
+    let size = fs::metadata(path).map_err(|error| failed(error.to_string()))?.len();
+    if size > KEY_FILE_BYTES_MAX {
+        return Err(failed(format!("it has {size} bytes; a key file has less than 200")));
+    }
+    let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    parse(&text).map_err(failed)
+}
+
+/// Reads the text of a key file.
+fn parse(text: &str) -> Result<SigningKey, String> {
+    let mut lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return Err("one line with a private key is wanted, besides lines that start with #".into());
+    };
+    let mut seed = [0; 32];
+    match bs58::decode(line).onto(&mut seed) {
+        Ok(32) => Ok(SigningKey::from_seed(seed)),
+        _ => Err("not a private key: 32 bytes in base58 (43 or 44 characters) are one".into()),
+    }
+}
+
+/// Writes a new key file that only its owner reads, and syncs it.
+///
+/// # Errors
+/// When it exists already (a key is never overwritten) or cannot be written.
+pub fn write_new(path: &Path, key: &SigningKey) -> Result<(), Failure> {
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(file_text(key).as_bytes())?;
+        file.sync_all()?;
+        // The name too must survive a power cut.
+        match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+            _ => File::open(".")?.sync_all(),
+        }
+    };
+    write().map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Failure::new(
+            ExitCode::Key,
+            format!("{} exists; a key is never overwritten: choose another name", path.display()),
+        ),
+        _ => Failure::new(ExitCode::Key, format!("cannot write {}: {error}", path.display())),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_key_file_is_private_and_comes_back_and_is_never_overwritten() {
+        let directory = std::env::temp_dir().join(format!("cairn-keys-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let path = directory.join("alice.key");
+        let key = generate();
+        write_new(&path, &key).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(read(&path).unwrap().seed(), key.seed());
+        let again = write_new(&path, &generate()).unwrap_err();
+        assert!(again.message.contains("never overwritten"), "{again}");
+        assert_eq!(read(&path).unwrap().seed(), key.seed());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_key_is_said_and_not_shown() {
+        // BigchainDB's documentation, key pair of the first sample.
+        let known = parse("CfdqtD7sS7FgkMoGPXw55MVGGFwQLAoHYTcBhZDtF99Z").unwrap();
+        assert_eq!(known.public().to_string(), "4K9sWUMFwTgaDGPfdynrbxWqWS6sWmKbZoTjxLtVUibD");
+        for text in ["", "# only comments\n", "secret0OIl", "one\ntwo\n", "1111"] {
+            let error = parse(text).unwrap_err();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}
