@@ -169,3 +169,23 @@ proptest! {
         let _ = parse(&bytes, Strictness::Strict);
     }
 }
+
+#[test]
+fn strings_are_read_eight_bytes_at_a_time_and_none_is_missed() {
+    for before in 0..20 {
+        for control in 0..0x20u8 {
+            let mut text = format!("\"{}\u{7f}é", "a".repeat(before)).into_bytes();
+            let column = text.len() + 1;
+            text.push(control);
+            text.extend_from_slice(b"bbbbbbbbbbbbbbbb\"");
+            match parse(&text, Strictness::Strict) {
+                Err(JsonError::Syntax { column: found, .. }) => assert_eq!(found, column),
+                other => panic!("{control} after {before}: {other:?}"),
+            }
+        }
+        for escaped in [r"\n", r#"\""#, r"\\"] {
+            let text = format!("\"{}{escaped}{}\"", "a".repeat(before), "é".repeat(9));
+            assert_eq!(canonical(&text).unwrap(), text);
+        }
+    }
+}
