@@ -52,6 +52,17 @@ impl Batch {
     }
 }
 
+/// A batch in its encoded form, if a log may take it: what [`Batch::decode`] would not read
+/// back must not go in.
+fn check_size(batch: &Batch) -> Result<Vec<u8>, AppendError> {
+    let transactions = batch.transactions.len();
+    let encoded = batch.encode();
+    let fits = transactions <= BATCH_TRANSACTIONS_MAX
+        && encoded.len() <= BATCH_BYTES_MAX
+        && batch.transactions.iter().all(|one| one.len() <= TRANSACTION_BYTES_MAX);
+    if fits { Ok(encoded) } else { Err(AppendError::TooLarge { transactions, bytes: encoded.len() }) }
+}
+
 /// A batch at its place in the log. Only an [`Order`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ordered {
