@@ -137,7 +137,11 @@ impl Directory {
     fn write_label(&self, path: &Path, chain: ChainId) -> Result<(), StoreError> {
         // Blocks without a label were not left by this store: better to ask than to guess.
         if self.join("blocks").exists() {
-            return Err(corrupt(path, 0, "there are blocks, but no label that says of which chain"));
+            return Err(corrupt(
+                path,
+                0,
+                "there are blocks, but no label that says of which chain",
+            ));
         }
         let label = serde_json::to_string(&Label { format: FORMAT, chain: Some(chain) })
             .expect("a label is JSON");

@@ -171,8 +171,7 @@ impl Shared {
         let (mut index, mut mark) = Index::open(&index_path, &chain)?;
         let end = snapshot.as_ref().map(|snapshot| &snapshot.end);
         let known = end.map_or(Vec::new(), |end| end.spans.clone());
-        let committed =
-            mark.map_or(Height(0), |mark| mark.height).max(Height(known.len() as u64));
+        let committed = mark.map_or(Height(0), |mark| mark.height).max(Height(known.len() as u64));
         let log = Log::open(&blocks, &chain, options.segment_bytes, known, committed)?;
 
         let stored = |height| -> Result<_, StoreError> {
@@ -418,6 +417,7 @@ impl Store for Embedded {
             return Ok(Some(block));
         }
         let block = replay::read_block(&shared.log, &shared.genesis, &shared.blocks, height)?;
+        let block = block.map(Arc::new);
         if let Some(block) = &block {
             shared.recent.lock().put(Arc::clone(block));
         }

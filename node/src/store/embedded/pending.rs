@@ -62,7 +62,7 @@ impl Pending {
                 self.outputs.entry(*owner).or_default().push_back((rows.height, created.at));
             }
         }
-        self.spenders.extend(&rows.spent);
+        self.spenders.extend(rows.spent.iter().copied());
         self.transactions += rows.committed.len() + rows.refused.len();
         self.blocks.push_back((block, rows));
     }

@@ -5,7 +5,7 @@
 //! state it was built upon is the one that replaying gives, and the certificate of the last,
 //! which with the chain of hashes covers all of them.
 
-use std::{collections::HashSet, num::NonZero, path::Path, sync::Arc, thread};
+use std::{collections::HashSet, num::NonZero, path::Path, thread};
 
 use cairn_ledger::{
     block::{Block, Header, Tip},
@@ -95,11 +95,6 @@ impl Replay<'_> {
         Ok(Replayed { tip, state, outputs })
     }
 
-    /// The id of a stored block.
-    pub(super) fn block_id(&self, height: Height) -> Result<Option<BlockId>, StoreError> {
-        Ok(self.header(height)?.map(|header| header.id()))
-    }
-
     fn header(&self, height: Height) -> Result<Option<Header>, StoreError> {
         Ok(read_block(self.log, self.genesis, self.directory, height)?.map(|block| block.header))
     }
@@ -164,7 +159,7 @@ pub(super) fn read_block(
     genesis: &Genesis,
     directory: &Path,
     height: Height,
-) -> Result<Option<Arc<Block>>, StoreError> {
+) -> Result<Option<Block>, StoreError> {
     let Some(bytes) = log.read(height)? else { return Ok(None) };
     let block = Block::decode(&bytes, genesis.validators().len())
         .map_err(|error| corrupt(directory, 0, format!("block {height}: {error}")))?;
@@ -172,7 +167,7 @@ pub(super) fn read_block(
         let what = format!("block {} lies where block {height} should", block.header.height);
         return Err(corrupt(directory, 0, what));
     }
-    Ok(Some(Arc::new(block)))
+    Ok(Some(block))
 }
 
 /// The state on its way to the tip.

@@ -154,9 +154,9 @@ impl Log {
     fn roll(&self, tail: &mut Tail) -> Result<(), StoreError> {
         let path = segment_path(&self.directory, tail.segment + 1);
         if let Some(making) = tail.next.take() {
-            making.join().expect("making a segment does not panic")?;
+            // Its error may be over: what counts is whether it works now.
+            let _ = making.join().expect("making a segment does not panic");
         }
-        // After an earlier error of the background this makes it, or says why not.
         make_segment(&path, self.segment_bytes)?;
         tail.file = Arc::new(open_segment(&path, self.segment_bytes)?);
         tail.segment += 1;
@@ -171,6 +171,30 @@ impl Log {
         let make = move || make_segment(&path, bytes);
         // Without a thread it is made when it is needed.
         tail.next = thread::Builder::new().name("segment".to_owned()).spawn(make).ok();
+    }
+}
+
+#[cfg(test)]
+impl Log {
+    /// From now on writing fails: the file is open for reading only.
+    pub(super) fn break_disk(&self) {
+        let mut tail = self.tail.lock();
+        let path = segment_path(&self.directory, tail.segment);
+        tail.file = Arc::new(File::open(path).unwrap());
+    }
+
+    /// Writing would work again.
+    pub(super) fn mend_disk(&self) {
+        let mut tail = self.tail.lock();
+        let path = segment_path(&self.directory, tail.segment);
+        tail.file = Arc::new(open_segment(&path, self.segment_bytes).unwrap());
+    }
+
+    /// The background is done.
+    pub(super) fn finish_preparing(&self) {
+        if let Some(making) = self.tail.lock().next.take() {
+            making.join().unwrap().unwrap();
+        }
     }
 }
 
@@ -211,7 +235,8 @@ fn fill(file: &mut File, from: u64, to: u64) -> io::Result<()> {
 /// Opens a segment to write to; makes it or fills it up where it is too short.
 fn open_segment(path: &Path, bytes: u64) -> Result<File, StoreError> {
     make_segment(path, bytes)?;
-    let mut file = File::options().read(true).write(true).open(path).map_err(trouble("opening", path))?;
+    let mut file =
+        File::options().read(true).write(true).open(path).map_err(trouble("opening", path))?;
     let length = file.metadata().map_err(trouble("looking at", path))?.len();
     if length < bytes {
         fill(&mut file, length, bytes)
@@ -245,11 +270,7 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     /// The spans, and where the next record goes.
-    fn run(
-        &self,
-        known: Vec<Span>,
-        indexed: Height,
-    ) -> Result<(Vec<Span>, u32, u32), StoreError> {
+    fn run(&self, known: Vec<Span>, indexed: Height) -> Result<(Vec<Span>, u32, u32), StoreError> {
         let segments = self.segments()?;
         let mut spans = known;
         let (mut segment, mut sector) =
@@ -364,17 +385,18 @@ impl Scan<'_> {
     ) -> Result<Option<u32>, StoreError> {
         let at = u64::from(sector) * SECTOR as u64;
         let height = Height(spans.len() as u64 + 1);
-        let length = usize::try_from(self.segment_bytes.saturating_sub(at))
-            .expect("a segment fits memory");
+        let length =
+            usize::try_from(self.segment_bytes.saturating_sub(at)).expect("a segment fits memory");
         let rest = read_padded(file, at, length).map_err(trouble("reading", path))?;
         if committed {
             return Err(corrupt(path, at, format!("block {height} was here, and is not")));
         }
         let written = rest.chunks(SECTOR).rposition(|sector| sector.iter().any(|byte| *byte != 0));
         let Some(last) = written else { return Ok(None) };
-        let later = rest.chunks_exact(SECTOR).skip(1).any(|sector| {
-            self.framing.head(sector).is_some_and(|head| head.height > height)
-        });
+        let later = rest
+            .chunks_exact(SECTOR)
+            .skip(1)
+            .any(|sector| self.framing.head(sector).is_some_and(|head| head.height > height));
         let first = self.framing.judge(height, 0, &rest[..SECTOR.min(rest.len())]);
         let ours = Head::claimed(&rest).is_some() && first != Sector::Unwritten;
         if later || first == Sector::Damaged || ours {

@@ -193,8 +193,7 @@ impl<F: Read> Sections<'_, F> {
         let mut bytes = Vec::new();
         // Grows with what is there, not with what a damaged length says.
         (&mut self.file).take(length.into()).read_to_end(&mut bytes)?;
-        if bytes.len() != length as usize || self.checksum(&bytes) != u32::from_be_bytes(checksum)
-        {
+        if bytes.len() != length as usize || self.checksum(&bytes) != u32::from_be_bytes(checksum) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a checksum does not match"));
         }
         Ok(bytes)

@@ -194,10 +194,7 @@ impl Index {
     /// What became of a transaction.
     pub(super) fn fate(&self, id: &TransactionId) -> Result<Option<Fate>, StoreError> {
         let found = self.transactions.get(id.0).map_err(|error| self.unreadable(error))?;
-        found
-            .map(|bytes| Fate::decode(&bytes))
-            .transpose()
-            .map_err(|error| self.malformed(error))
+        found.map(|bytes| Fate::decode(&bytes)).transpose().map_err(|error| self.malformed(error))
     }
 
     /// Who spent an output.
@@ -205,8 +202,7 @@ impl Index {
         &self,
         at: &OutputReference,
     ) -> Result<Option<TransactionId>, StoreError> {
-        let found =
-            self.spenders.get(spenders::key(at)).map_err(|error| self.unreadable(error))?;
+        let found = self.spenders.get(spenders::key(at)).map_err(|error| self.unreadable(error))?;
         found
             .map(|bytes| spenders::decode(&bytes))
             .transpose()
