@@ -28,14 +28,61 @@ pub fn private_text(key: &SigningKey) -> String {
     bs58::encode(key.seed()).into_string()
 }
 
+/// The line of a key that no validator has used yet. A validator takes it out when it makes the
+/// signing state that belongs to the key: from then on, a missing signing state is a lost one.
+const UNUSED: &str = "# unused: no validator has signed with this key";
+
 /// What a key file holds.
-pub fn file_text(key: &SigningKey) -> String {
+pub fn file_text(key: &SigningKey, unused: bool) -> String {
     format!(
         "# Cairn private key (ed25519). Whoever reads the last line can sign as its owner.\n\
-         # public key: {}\n{}\n",
+         # public key: {}\n{}{}\n",
         key.public(),
+        if unused { format!("{UNUSED}\n") } else { String::new() },
         private_text(key)
     )
+}
+
+/// Whether no validator has used the key of that file yet.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn is_unused(path: &Path) -> Result<bool, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        Failure::new(ExitCode::Key, format!("cannot read the key file {}: {error}", path.display()))
+    })?;
+    Ok(text.lines().any(|line| line == UNUSED))
+}
+
+/// Writes down, durably, that a validator uses the key of that file. The file is replaced
+/// whole, so that a crash leaves the old one or the new one.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn mark_used(path: &Path, key: &SigningKey) -> Result<(), Failure> {
+    if !is_unused(path)? {
+        return Ok(());
+    }
+    let new = path.with_extension("new");
+    let replace = || -> io::Result<()> {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(file_text(key, false).as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        sync_directory_of(path)
+    };
+    replace().map_err(|error| {
+        Failure::new(ExitCode::Key, format!("cannot write {}: {error}", path.display()))
+    })
+}
+
+/// The name too must survive a power cut.
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
 }
 
 /// Reads a key file.
@@ -76,13 +123,9 @@ fn parse(text: &str) -> Result<SigningKey, String> {
 pub fn write_new(path: &Path, key: &SigningKey) -> Result<(), Failure> {
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(file_text(key).as_bytes())?;
+        file.write_all(file_text(key, true).as_bytes())?;
         file.sync_all()?;
-        // The name too must survive a power cut.
-        match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
-            _ => File::open(".")?.sync_all(),
-        }
+        sync_directory_of(path)
     };
     write().map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Failure::new(
@@ -108,6 +151,11 @@ mod tests {
         write_new(&path, &key).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(read(&path).unwrap().seed(), key.seed());
+        assert!(is_unused(&path).unwrap(), "a new key has signed nothing");
+        mark_used(&path, &key).unwrap();
+        assert!(!is_unused(&path).unwrap());
+        assert_eq!(read(&path).unwrap().seed(), key.seed());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let again = write_new(&path, &generate()).unwrap_err();
         assert!(again.message.contains("never overwritten"), "{again}");
         assert_eq!(read(&path).unwrap().seed(), key.seed());

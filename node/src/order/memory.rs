@@ -41,6 +41,14 @@ impl Memory {
         Self::view(Arc::new(Log { entries: Mutex::default(), end }))
     }
 
+    /// An empty log whose first batch comes after a position: for a chain that was ordered by
+    /// an earlier life of this process.
+    pub fn after(position: Position) -> Self {
+        let entries = Entries { forgotten: position.0, ..Entries::default() };
+        let (end, _) = watch::channel(position);
+        Self::view(Arc::new(Log { entries: Mutex::new(entries), end }))
+    }
+
     fn view(log: Arc<Log>) -> Self {
         let mut entries = log.entries.lock();
         let released = Arc::new(Mutex::new(Position(entries.forgotten)));

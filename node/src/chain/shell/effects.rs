@@ -60,8 +60,8 @@ impl Chain {
                 }
                 self.examine(header, true)
             }
-            Event::Blocks { from, blocks } => {
-                self.blocks_came(from, blocks);
+            Event::Blocks { from, height, blocks } => {
+                self.blocks_came(from, height, blocks);
                 Ok(())
             }
             Event::Stop => Ok(()),
@@ -321,10 +321,9 @@ impl Chain {
         self.runtime.spawn(peers::fetch_blocks(mesh, inbox, genesis, height, from));
     }
 
-    fn blocks_came(&mut self, from: Peer, blocks: Vec<Block>) {
+    fn blocks_came(&mut self, from: Peer, height: Height, blocks: Vec<Block>) {
         self.synced = blocks.into_iter().map(|block| (from, block)).collect();
-        let next = self.machine.tip().height.next();
-        if !self.offer_synced(next) {
+        if !self.offer_synced(height) {
             self.tell(Input::Unanswered { from });
         }
     }

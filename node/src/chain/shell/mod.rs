@@ -66,7 +66,7 @@ enum Event {
     /// A peer's answer about a body.
     Body { header: Header, body: Option<Body> },
     /// A peer's answer about blocks.
-    Blocks { from: Peer, blocks: Vec<Block> },
+    Blocks { from: Peer, height: Height, blocks: Vec<Block> },
     /// End.
     Stop,
 }

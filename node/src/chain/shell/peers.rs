@@ -230,7 +230,7 @@ pub(super) async fn fetch_blocks(
             Vec::new()
         }
     };
-    inbox.put(Event::Blocks { from, blocks });
+    inbox.put(Event::Blocks { from, height, blocks });
 }
 
 #[cfg(test)]
