@@ -42,7 +42,7 @@ const SHARES: usize = 128;
 const SHARE_BYTES: usize = 512 * 1024;
 
 // The largest request alone must fit.
-const _: () = assert!(1 + PAYLOAD_BYTES_MAX / SHARE_BYTES <= SHARES);
+const _: () = assert!(PAYLOAD_BYTES_MAX / SHARE_BYTES < SHARES);
 
 /// Longest reason of a declined request, in bytes.
 const REASON_BYTES_MAX: usize = 1024;
