@@ -129,7 +129,7 @@ fn row_of(asset: TransactionId, output: &Output) -> OutputRow {
     OutputRow {
         asset,
         amount: output.amount,
-        condition: fingerprint_of(&output.condition),
+        condition: output.condition.fingerprint(),
         owners: output.public_keys.as_slice().into(),
     }
 }
@@ -158,11 +158,6 @@ impl Candidate {
             Self::Refused { bytes, .. } => bytes,
         }
     }
-}
-
-fn fingerprint_of(condition: &crate::condition::Condition) -> crate::condition::Fingerprint {
-    let _ = condition;
-    todo!()
 }
 
 #[cfg(test)]

@@ -208,15 +208,15 @@ fn what_an_earlier_one_took_is_gone_in_the_block_and_after_it() {
         to_carol.clone(),
         to_bob.clone(),
     ]);
-    assert_eq!(codes(&execution)[..3], ["ok", "DUPLICATE", "ok"]);
+    assert_eq!(codes(&execution)[..3], ["ok", "TX_DUPLICATE", "ok"]);
     assert_eq!(codes(&execution)[3], "DOUBLE_SPEND");
-    assert_eq!(codes(&execution)[4], "DUPLICATE");
+    assert_eq!(codes(&execution)[4], "TX_DUPLICATE");
     assert_eq!(execution.changes.committed, [(asset, 0), (first, 2)]);
     assert_eq!(execution.changes.created.len(), 2);
 
     let before = ledger.state.clone();
     let execution = ledger.block(&[made, to_bob, to_carol]);
-    assert_eq!(codes(&execution), ["DUPLICATE", "DUPLICATE", "DOUBLE_SPEND"]);
+    assert_eq!(codes(&execution), ["TX_DUPLICATE", "TX_DUPLICATE", "DOUBLE_SPEND"]);
     assert_eq!(execution.changes, Changes::none(before));
 }
 
@@ -278,8 +278,10 @@ fn where_blocks_are_cut_changes_nothing() {
         if roll(6) == 0 {
             candidates.push(candidates[roll(candidates.len())].clone());
         } else {
-            let at = outputs[roll(outputs.len())];
-            let to = key(1 + roll(2) as u8 * roll(2) as u8).public();
+            // Mostly a recent output, which may be unspent; sometimes any.
+            let within = if roll(4) == 0 { outputs.len() } else { 3 };
+            let at = outputs[outputs.len() - 1 - roll(within)];
+            let to = key(1 + u8::from(roll(6) == 0)).public();
             let (id, moved) = candidate(transfer(&owner, asset, &[at], &[(to, 1)]));
             outputs.push(output(id, 0));
             candidates.push(moved);
