@@ -46,6 +46,9 @@ pub enum Standing {
     Refused(Place, Recorded),
 }
 
+/// Transactions as they came from their clients.
+pub type Transactions = Vec<Arc<[u8]>>;
+
 /// The reads.
 pub struct Query {
     store: Arc<dyn Store>,
@@ -163,7 +166,7 @@ impl Query {
     }
 
     /// The committed transactions of a block, in order.
-    pub fn block(&self, height: Height) -> Result<At<Option<Vec<Arc<[u8]>>>>, StoreError> {
+    pub fn block(&self, height: Height) -> Result<At<Option<Transactions>>, StoreError> {
         self.at(|| {
             let Some(block) = self.read_block(height)? else { return Ok(None) };
             let told = block.body.iter().zip(&block.outcomes);

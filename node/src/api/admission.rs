@@ -124,6 +124,7 @@ async fn gather(mut queue: mpsc::Receiver<Caller>, query: Arc<Query>, threads: A
 
 /// Parse, signatures, state: each once, for all together. Upstream names a missing input or a
 /// double spend before it names a bad signature, so the state is asked for all.
+#[expect(clippy::result_large_err, reason = "a refusal is the rare case, and is moved once")]
 fn examine(query: &Query, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, StoreError> {
     let mut refused = Vec::new();
     let mut parsed = Vec::new();
