@@ -156,9 +156,8 @@ async fn the_end_wakes(views: &[Arc<dyn Order>]) {
     for view in views {
         let mut end = view.end();
         let before = *end.borrow_and_update();
-        waiting.spawn(async move {
-            end.wait_for(|now| *now > before).await.map(|now| *now).unwrap()
-        });
+        waiting
+            .spawn(async move { end.wait_for(|now| *now > before).await.map(|now| *now).unwrap() });
     }
     append(&views[views.len() - 1], &batch(30, 1, 1)).await;
     let woken = tokio::time::timeout(PATIENCE, waiting.join_all()).await;

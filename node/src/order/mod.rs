@@ -60,7 +60,11 @@ fn check_size(batch: &Batch) -> Result<Vec<u8>, AppendError> {
     let fits = transactions <= BATCH_TRANSACTIONS_MAX
         && encoded.len() <= BATCH_BYTES_MAX
         && batch.transactions.iter().all(|one| one.len() <= TRANSACTION_BYTES_MAX);
-    if fits { Ok(encoded) } else { Err(AppendError::TooLarge { transactions, bytes: encoded.len() }) }
+    if fits {
+        Ok(encoded)
+    } else {
+        Err(AppendError::TooLarge { transactions, bytes: encoded.len() })
+    }
 }
 
 /// A batch at its place in the log. Only an [`Order`] makes one.

@@ -26,11 +26,11 @@ use openraft::{
 use parking_lot::Mutex;
 
 use super::{
-    slots::Slots,
     segments::{
         HEADER, OpenError, RECORD_HEADER, Record, Segment, preallocate, segment_path,
         sync_directory,
     },
+    slots::Slots,
     types::{Entry, Kind, LogId, StorageError, Types, Vote, payload_bytes, payload_of},
 };
 
@@ -233,13 +233,24 @@ impl Log {
     }
 
     /// Entries from an index on, as many as fit but at least one when it is there.
-    pub(crate) fn entries(&self, from: u64, before: u64, most_bytes: usize) -> io::Result<Vec<Stored>> {
+    #[cfg(test)]
+    pub(crate) fn entries(
+        &self,
+        from: u64,
+        before: u64,
+        most_bytes: usize,
+    ) -> io::Result<Vec<Stored>> {
         let places = self.places(from, before, most_bytes);
         places.into_iter().map(|place| self.fetch(&place)).collect::<io::Result<Vec<_>>>()
     }
 
     /// The same, off the runtime's threads when a disk has to be read.
-    pub(crate) async fn read(&self, from: u64, before: u64, most_bytes: usize) -> io::Result<Vec<Stored>> {
+    pub(crate) async fn read(
+        &self,
+        from: u64,
+        before: u64,
+        most_bytes: usize,
+    ) -> io::Result<Vec<Stored>> {
         let places = self.places(from, before, most_bytes);
         let cached = places.iter().all(|place| place.cached.is_some());
         let log = self.clone();
@@ -302,7 +313,7 @@ impl Log {
     }
 
     /// Writes records, one sync for all of them (two where a segment ends).
-    fn write(&self, records: Vec<(LogId, Kind, Bytes)>) -> io::Result<()> {
+    pub(crate) fn write(&self, records: Vec<(LogId, Kind, Bytes)>) -> io::Result<()> {
         let inner = &self.0;
         let mut files = inner.files.lock();
         if let Some(reason) = &files.failed {
@@ -315,7 +326,7 @@ impl Log {
         written
     }
 
-    fn forget(&self, up_to: LogId) -> io::Result<()> {
+    pub(crate) fn forget(&self, up_to: LogId) -> io::Result<()> {
         self.write(vec![(up_to, Kind::Purge, Bytes::new())])?;
         let inner = &self.0;
         let mut files = inner.files.lock();
@@ -489,7 +500,11 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     }
 }
 
-pub(crate) fn trouble(subject: ErrorSubject<u64>, verb: ErrorVerb, error: io::Error) -> StorageError {
+pub(crate) fn trouble(
+    subject: ErrorSubject<u64>,
+    verb: ErrorVerb,
+    error: io::Error,
+) -> StorageError {
     StorageError::from_io_error(subject, verb, error)
 }
 
@@ -522,7 +537,11 @@ impl RaftLogReader<Types> for Log {
         stored.into_iter().map(entry_of).collect()
     }
 
-    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, StorageError> {
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<Entry>, StorageError> {
         let stored = self.read(start, end, self.0.sizes.message).await;
         let stored = stored.map_err(|error| trouble(ErrorSubject::Logs, ErrorVerb::Read, error))?;
         stored.into_iter().map(entry_of).collect()
@@ -565,7 +584,11 @@ impl RaftLogStorage<Types> for Log {
         Ok(self.0.slots.committed().min(last))
     }
 
-    async fn append<I>(&mut self, entries: I, callback: LogFlushed<Types>) -> Result<(), StorageError>
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        callback: LogFlushed<Types>,
+    ) -> Result<(), StorageError>
     where
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,

@@ -16,9 +16,7 @@ use super::{
     log::{Log, blocking, trouble},
     segments::OpenError,
     slots::{read_pointer, write_pointer},
-    types::{
-        Entry, LogId, Pointer, Snapshot, SnapshotMeta, StorageError, StoredMembership, Types,
-    },
+    types::{Entry, LogId, Pointer, Snapshot, SnapshotMeta, StorageError, StoredMembership, Types},
 };
 
 #[derive(Debug, Default)]

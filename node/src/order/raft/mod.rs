@@ -164,9 +164,7 @@ pub struct Raft {
 impl Raft {
     /// Opens the log, and takes part unless `member` is false. The service is for the mesh's
     /// [`Channel::Raft`]; hand it over before the mesh starts.
-    pub async fn open(
-        config: RaftConfig,
-    ) -> Result<(Arc<Self>, Arc<dyn Service>), OrderOpenError> {
+    pub async fn open(config: RaftConfig) -> Result<(Arc<Self>, Arc<dyn Service>), OrderOpenError> {
         let (raft, receiver) = Self::open_tuned(config, Tuning::default()).await?;
         Ok((raft, receiver))
     }

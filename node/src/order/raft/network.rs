@@ -261,7 +261,8 @@ impl RaftNetwork<Types> for Client {
         &mut self,
         request: AppendEntriesRequest<Types>,
         option: RPCOption,
-    ) -> Result<AppendEntriesResponse<u64>, RPCError<u64, openraft::EmptyNode, RaftError<u64>>> {
+    ) -> Result<AppendEntriesResponse<u64>, RPCError<u64, openraft::EmptyNode, RaftError<u64>>>
+    {
         Ok(self.ask(Request::Append(request), &option, decode_append_answer).await?)
     }
 

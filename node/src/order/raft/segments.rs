@@ -31,7 +31,9 @@ const MARKER: u32 = 0xca1e_0a27;
 
 /// A log that cannot be trusted: synced data is not what was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("RAFT_LOG_CORRUPT: {file} at byte {at}: {what}; restore the disk, or join again as a new validator")]
+#[error(
+    "RAFT_LOG_CORRUPT: {file} at byte {at}: {what}; restore the disk, or join again as a new validator"
+)]
 pub struct Corrupt {
     /// Which file.
     pub file: String,
@@ -132,7 +134,14 @@ impl Segment {
         bytes.starts_with(&self.header(stated)).then_some(stated)
     }
 
-    pub(crate) fn encode(&self, into: &mut Vec<u8>, synced: usize, id: &LogId, kind: Kind, payload: &[u8]) {
+    pub(crate) fn encode(
+        &self,
+        into: &mut Vec<u8>,
+        synced: usize,
+        id: &LogId,
+        kind: Kind,
+        payload: &[u8],
+    ) {
         let mut writer = Writer::default();
         writer.u32(u32::try_from(payload.len()).expect("a payload is far below 4 GiB"));
         writer.u32(u32::try_from(synced).expect("a segment is far below 4 GiB"));

@@ -32,7 +32,6 @@ const SLOT: usize = 4096;
 /// The small durable facts beside the log.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    directory: PathBuf,
     chain: ChainId,
     votes: File,
     committed: File,
@@ -111,7 +110,7 @@ impl Slots {
             failed: false,
         };
         let state = Mutex::new(state);
-        Ok(Self { directory: directory.to_owned(), chain: *chain, votes, committed, state })
+        Ok(Self { chain: *chain, votes, committed, state })
     }
 
     pub(crate) fn vote(&self) -> Option<Vote> {
@@ -179,7 +178,11 @@ pub(crate) fn read_pointer(
 }
 
 /// Replaces the snapshot pointer, durably.
-pub(crate) fn write_pointer(directory: &Path, chain: &ChainId, meta: &SnapshotMeta) -> io::Result<()> {
+pub(crate) fn write_pointer(
+    directory: &Path,
+    chain: &ChainId,
+    meta: &SnapshotMeta,
+) -> io::Result<()> {
     let body = serde_json::to_vec(meta)?;
     let path = pointer_path(directory);
     let making = path.with_extension("making");

@@ -20,7 +20,6 @@ openraft::declare_raft_types!(
 pub(crate) type Entry = openraft::Entry<Types>;
 pub(crate) type LogId = openraft::LogId<u64>;
 pub(crate) type Vote = openraft::Vote<u64>;
-pub(crate) type Membership = openraft::Membership<u64, EmptyNode>;
 pub(crate) type StoredMembership = openraft::StoredMembership<u64, EmptyNode>;
 pub(crate) type SnapshotMeta = openraft::SnapshotMeta<u64, EmptyNode>;
 pub(crate) type Snapshot = openraft::Snapshot<Types>;
