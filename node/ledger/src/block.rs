@@ -417,4 +417,4 @@ pub struct Entry {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

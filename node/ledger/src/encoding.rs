@@ -131,3 +131,52 @@ impl<'a> Reader<'a> {
         if self.is_done() { Ok(()) } else { Err(self.malformed()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let mut writer = Writer::tagged(b"tag");
+        writer.u8(1).u16(0x0203).u32(0x0405_0607).u64(0x0809_0a0b_0c0d_0e0f);
+        writer.raw(&[0x10, 0x11]).bytes(b"xy");
+        assert_eq!(writer.len(), 3 + 15 + 2 + 4 + 2);
+        let bytes = writer.finish();
+        assert_eq!(
+            hex::encode(&bytes),
+            "7461670102030405060708090a0b0c0d0e0f10110000000278 79".replace(' ', "")
+        );
+
+        let mut reader = Reader::new("test", &bytes);
+        assert_eq!(reader.raw(3), Ok(&b"tag"[..]));
+        assert_eq!(reader.u8(), Ok(1));
+        assert_eq!(reader.u16(), Ok(0x0203));
+        assert_eq!(reader.u32(), Ok(0x0405_0607));
+        assert_eq!(reader.u64(), Ok(0x0809_0a0b_0c0d_0e0f));
+        assert_eq!(reader.array(), Ok([0x10, 0x11]));
+        assert!(!reader.is_done());
+        assert_eq!(reader.bytes(2), Ok(&b"xy"[..]));
+        assert!(reader.is_done());
+        assert_eq!(reader.finish(), Ok(()));
+    }
+
+    /// W3 of the threat table: lengths that lie.
+    #[test]
+    fn lengths_that_lie_are_malformed_where_they_stand() {
+        let huge = [0xff; 8];
+        let at = |at| DecodeError { what: "test", at };
+        assert_eq!(Reader::new("test", &huge).raw(9), Err(at(0)));
+        assert_eq!(Reader::new("test", &huge).raw(usize::MAX), Err(at(0)));
+        assert_eq!(Reader::new("test", &huge).bytes(usize::MAX), Err(at(4)));
+        assert_eq!(Reader::new("test", &huge).bytes(3), Err(at(4)));
+        assert_eq!(Reader::new("test", &huge).count(3), Err(at(4)));
+        assert_eq!(Reader::new("test", &[0, 0, 0, 3]).count(3), Ok(3));
+        assert_eq!(Reader::new("test", &[]).u8(), Err(at(0)));
+        let mut reader = Reader::new("test", &huge);
+        reader.u32().unwrap();
+        reader.raw(usize::MAX).unwrap_err();
+        assert_eq!(reader.clone().finish(), Err(at(4)));
+        assert_eq!(reader.malformed().to_string(), "malformed test at byte 4");
+    }
+}

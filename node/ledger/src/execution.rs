@@ -129,7 +129,7 @@ fn row_of(asset: TransactionId, output: &Output) -> OutputRow {
     OutputRow {
         asset,
         amount: output.amount,
-        condition: fingerprint_of(&output.condition),
+        condition: output.condition.fingerprint(),
         owners: output.public_keys.as_slice().into(),
     }
 }
@@ -160,7 +160,5 @@ impl Candidate {
     }
 }
 
-fn fingerprint_of(condition: &crate::condition::Condition) -> crate::condition::Fingerprint {
-    let _ = condition;
-    todo!()
-}
+#[cfg(test)]
+pub(crate) mod tests;

@@ -222,4 +222,4 @@ fn encode(name: &str, salt: &[u8; 16], validators: &[Validator]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

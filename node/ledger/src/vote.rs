@@ -177,4 +177,4 @@ pub fn is_quorum(have: u64, total: u64) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,13 +4,23 @@
 //! `admit` checks signatures, many at once. What needs the ledger's state is in
 //! [`crate::rules`].
 
+mod body;
+pub mod build;
+mod canonical;
+mod names;
+mod schema;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::{
     condition::{Condition, Fingerprint},
     ids::{OutputReference, PublicKey, TransactionId},
-    json::Strictness,
+    json::{self, Strictness, Value},
+    limits::TRANSACTION_BYTES_MAX,
     refusal::Refusal,
+    signature::{self, Claim},
 };
 
 /// What a transaction does.
@@ -55,6 +65,7 @@ pub struct Parsed {
     inputs: Vec<Input>,
     outputs: Vec<Output>,
     claims: Vec<OwnedClaim>,
+    strictness: Strictness,
 }
 
 #[derive(Clone, Debug)]
@@ -89,6 +100,14 @@ impl Parsed {
     pub fn outputs(&self) -> &[Output] {
         &self.outputs
     }
+    /// By which rules it was read, and is to be checked.
+    pub fn strictness(&self) -> Strictness {
+        self.strictness
+    }
+    /// How many signatures it carries.
+    pub fn signatures(&self) -> usize {
+        self.claims.len()
+    }
 }
 
 /// A parsed transaction whose signatures hold. Only [`admit`] makes one, so whoever
@@ -106,14 +125,66 @@ impl std::ops::Deref for Admitted {
 /// Reads one transaction and checks what it shows by itself, in upstream's order: size,
 /// JSON, id, schema, key names, language, fulfillments; then what Cairn adds when strict.
 pub fn parse(bytes: Arc<[u8]>, strictness: Strictness) -> Result<Parsed, Refusal> {
-    let _ = (bytes, strictness);
-    todo!()
+    // Size first: parsing and hashing an unbounded body is a gift to whoever wants to keep us busy.
+    if bytes.len() > TRANSACTION_BYTES_MAX {
+        return Err(Refusal::TooLarge { size: bytes.len() });
+    }
+    let value = json::parse(&bytes, strictness).map_err(Refusal::Json)?;
+    let canonical = canonical::Canonical::of(&value);
+    let id = check_id(&value, &canonical)?;
+    let operation = schema::check(&value)?;
+    names::check(&value)?;
+    let body = body::read(&value, operation, &canonical, strictness)?;
+    let body::Body { asset, inputs, outputs, claims } = body;
+    let asset = asset.unwrap_or(id);
+    drop(value);
+    Ok(Parsed { bytes, id, operation, asset, inputs, outputs, claims, strictness })
+}
+
+fn check_id(value: &Value<'_>, canonical: &canonical::Canonical) -> Result<TransactionId, Refusal> {
+    if value.as_object().is_none() {
+        return Err(schema::not_an_object(value));
+    }
+    let claimed = value.get("id").ok_or(Refusal::IdMissing)?;
+    let computed = canonical.id();
+    let mut digits = [0; 64];
+    hex::encode_to_slice(computed.0, &mut digits).expect("32 bytes are 64 digits");
+    if claimed.as_str().map(str::as_bytes) == Some(digits.as_slice()) {
+        return Ok(computed);
+    }
+    Err(Refusal::IdMismatch { claimed: schema::python_str(claimed), computed })
 }
 
 /// Checks the signatures of many transactions at once. Answers in the order given; a
 /// transaction whose signatures do not hold comes back as it was, because some of
 /// upstream's other reasons take precedence over that one.
 pub fn admit(parsed: Vec<Parsed>) -> Vec<Result<Admitted, Parsed>> {
-    let _ = parsed;
-    todo!()
+    let claims: Vec<Claim<'_>> = parsed
+        .iter()
+        .flat_map(|transaction| &transaction.claims)
+        .map(|claim| Claim { key: claim.key, message: &claim.message, signature: claim.signature })
+        .collect();
+    let mut answers = signature::all_hold(&claims).into_iter();
+    drop(claims);
+    parsed
+        .into_iter()
+        .map(|transaction| {
+            let own = answers.by_ref().take(transaction.claims.len());
+            // Every answer is taken, also after the first that is false.
+            if own.fold(true, |all, answer| all & answer) {
+                Ok(Admitted(transaction))
+            } else {
+                Err(transaction)
+            }
+        })
+        .collect()
+}
+
+/// The `id` that bytes claim to have, as far as it can be read, though they may be no
+/// transaction: so that whoever sent them can be told what became of them.
+pub fn claimed_id(bytes: &[u8]) -> Option<TransactionId> {
+    if bytes.len() > TRANSACTION_BYTES_MAX {
+        return None;
+    }
+    json::parse(bytes, Strictness::Lenient).ok()?.get("id")?.as_str()?.parse().ok()
 }
