@@ -299,10 +299,11 @@ impl Log {
         self.places(index, index + 1, 0).first().map(|place| place.id)
     }
 
-    /// Bytes of entries up to an index.
-    pub(crate) fn bytes_up_to(&self, index: u64) -> u64 {
+    /// Bytes of the entries after one index, up to another.
+    pub(crate) fn bytes_between(&self, after: u64, up_to: u64) -> u64 {
         let all = self.0.index.lock();
-        let there = all.places.iter().take_while(|place| place.id.index <= index);
+        let there = all.places.iter().skip_while(|place| place.id.index <= after);
+        let there = there.take_while(|place| place.id.index <= up_to);
         there.map(|place| (place.length + RECORD_HEADER) as u64).sum()
     }
 

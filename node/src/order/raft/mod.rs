@@ -236,11 +236,12 @@ impl Raft {
                 _ => {
                     let to = self.whom(attempt, leader);
                     attempt = attempt.wrapping_add(1);
+                    // Alone and no member: there is nobody to ask.
                     if to == self.me {
-                        leader = None;
-                        continue;
+                        Forwarded::Unavailable
+                    } else {
+                        self.forward(to, batch, within).await
                     }
-                    self.forward(to, batch, within).await
                 }
             };
             leader = match outcome {
@@ -402,7 +403,7 @@ impl Order for Raft {
         }
         let (released, pointed) = member.machine.released();
         let enough = released - pointed >= self.tuning.cut_entries
-            || member.log.bytes_up_to(released) >= self.tuning.cut_bytes;
+            || member.log.bytes_between(pointed, released) >= self.tuning.cut_bytes;
         if enough && let Err(fatal) = member.raft.trigger().snapshot().await {
             tracing::warn!(%fatal, "the log cannot be cut");
         }

@@ -292,7 +292,7 @@ fn open(directory: &Directory) -> Result<Log, OpenError> {
 
 fn put(log: &Log, indices: std::ops::Range<u64>, term: u64) {
     for index in indices {
-        let payload = Bytes::from(vec![u8::try_from(index).unwrap(); 300]);
+        let payload = Bytes::from(vec![u8::try_from(index % 251).unwrap(); 300]);
         log.write(vec![(log_id(term, 1, index), Kind::Batch, payload)]).unwrap();
     }
 }
