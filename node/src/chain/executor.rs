@@ -7,10 +7,7 @@
 //! [`Executor::commit`] stores what was decided. What was executed for a vote is not executed again to
 //! be stored.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use cairn_ledger::{
     block::{self, Block, Body, Header, Tip},
