@@ -53,6 +53,8 @@ pub(crate) struct Node {
     unsynced: Vec<OwnKey>,
     /// Blocks whose body was examined here, and is here.
     examined: HashSet<BlockId>,
+    /// What went in and came out of the machine, when one seed is looked at.
+    diary: Option<Vec<String>>,
 }
 
 struct Process {
@@ -78,6 +80,7 @@ impl Node {
             synced: HashSet::new(),
             unsynced: Vec::new(),
             examined: HashSet::new(),
+            diary: std::env::var("CAIRN_SIM_SEED").is_ok().then(Vec::new),
         }
     }
 
@@ -224,7 +227,13 @@ impl Node {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let Some(process) = &mut self.process else { return };
+            if let Some(diary) = &mut self.diary {
+                diary.push(format!("life {} in  {input:?}", self.life));
+            }
             for effect in process.machine.step(input) {
+                if let Some(diary) = &mut self.diary {
+                    diary.push(format!("life {} out {effect:?}", self.life));
+                }
                 if scene.network.dice.permille(scene.network.faults.crash_inside) {
                     self.crash(scene);
                     let again = 100 + scene.network.dice.below(3000);
@@ -246,7 +255,14 @@ impl Node {
         let life = self.life;
         let by = self.me;
         match effect {
-            Effect::Journal(record) => self.append(&record),
+            // A liar hears its own lies from others, and no guard would let it go on.
+            Effect::Journal(record) if scene.watch.byzantine == Some(by) => {
+                self.append(&record, None);
+            }
+            Effect::Journal(record) => {
+                let signed = record.signed_by(by).map(Into::into);
+                self.append(&record, signed);
+            }
             Effect::Broadcast(message) => {
                 let peers = 0..scene.network.faults.validators.into();
                 for to in peers.filter(|to| *to != by) {
@@ -316,10 +332,17 @@ impl Node {
         }
     }
 
-    fn append(&mut self, record: &Record) {
+    fn append(&mut self, record: &Record, signed: Option<OwnSignature>) {
         let journal = &mut self.process.as_mut().unwrap().journal;
-        let signed: Option<OwnSignature> = record.signed_by(self.me).map(Into::into);
-        journal.append(&record.encode(), signed).unwrap();
+        if let Err(refused) = journal.append(&record.encode(), signed) {
+            let diary = self.diary.iter().flatten().map(|line| format!("\n{line}"));
+            panic!(
+                "validator {} life {}: {refused}{}",
+                self.me,
+                self.life,
+                diary.collect::<String>()
+            );
+        }
         self.unsynced.extend(signed.as_ref().map(own_key));
     }
 

@@ -77,7 +77,8 @@ pub(crate) fn run(seed: u64, planted: Planted) -> Report {
     let network = Network::new(Dice::new(seed));
     let federation = federation(network.faults.validators);
     let nodes = (0..network.faults.validators.into()).map(|me| Node::new(federation, me)).collect();
-    let watch = Watch { byzantine: network.faults.byzantine, ..Watch::default() };
+    let mut watch = Watch::default();
+    watch.byzantine = network.faults.byzantine;
     let log = Log::default();
     let mut world = World { federation, nodes, log, network, watch, planted, healed: false };
     world.prepare();
