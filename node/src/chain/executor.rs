@@ -94,7 +94,7 @@ fn candidates(
         })
         .collect();
     let mut admitted = transaction::admit(parsed).into_iter();
-    let from_signatures = |_| match admitted.next().expect("each parsed one is answered") {
+    let mut by_signature = || match admitted.next().expect("each parsed one is answered") {
         Ok(transaction) => Candidate::Admitted(Arc::new(transaction)),
         Err(parsed) => Candidate::Refused {
             bytes: Arc::clone(parsed.bytes()),
@@ -102,8 +102,7 @@ fn candidates(
             refusal: Refusal::SignatureInvalid,
         },
     };
-    let mut from_signatures = from_signatures;
-    answers.into_iter().map(|answer| answer.unwrap_or_else(|| from_signatures(()))).collect()
+    answers.into_iter().map(|answer| answer.unwrap_or_else(&mut by_signature)).collect()
 }
 
 /// Why a decided block cannot be stored now.

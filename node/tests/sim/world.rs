@@ -144,12 +144,12 @@ impl World {
                     self.network.send(of, by, Event::Block { node: by, life, from: of, block });
                 }
             }
-            event => self.to_node(event),
+            event => self.deliver(event),
         }
         true
     }
 
-    fn to_node(&mut self, event: Event) {
+    fn deliver(&mut self, event: Event) {
         let Self { federation, nodes, log, network, watch, planted, .. } = self;
         let mut scene = Scene { federation, log, network, watch, planted: *planted };
         let scene = &mut scene;
