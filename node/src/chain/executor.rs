@@ -7,10 +7,7 @@
 //! [`Executor::commit`] stores what was decided. What was executed for a vote is not executed again to
 //! be stored.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use cairn_ledger::{
     block::{self, Block, Body, Header, Tip},
@@ -107,7 +104,7 @@ fn candidates(
         })
         .collect();
     let mut admitted = transaction::admit(parsed).into_iter();
-    let from_signatures = |_| match admitted.next().expect("each parsed one is answered") {
+    let mut by_signature = || match admitted.next().expect("each parsed one is answered") {
         Ok(transaction) => Candidate::Admitted(Arc::new(transaction)),
         Err(parsed) => Candidate::Refused {
             bytes: Arc::clone(parsed.bytes()),
@@ -115,8 +112,7 @@ fn candidates(
             refusal: Refusal::SignatureInvalid,
         },
     };
-    let mut from_signatures = from_signatures;
-    answers.into_iter().map(|answer| answer.unwrap_or_else(|| from_signatures(()))).collect()
+    answers.into_iter().map(|answer| answer.unwrap_or_else(&mut by_signature)).collect()
 }
 
 /// Why a decided block cannot be stored now.
