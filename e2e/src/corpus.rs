@@ -24,11 +24,17 @@ pub(crate) fn sign(count: usize, payload: usize) -> Vec<Signed> {
         let workers: Vec<_> = (0..cores)
             .map(|core| {
                 scope.spawn(move || {
-                    (core..count).step_by(cores).map(|index| one(run, index, payload)).collect::<Vec<_>>()
+                    (core..count)
+                        .step_by(cores)
+                        .map(|index| one(run, index, payload))
+                        .collect::<Vec<_>>()
                 })
             })
             .collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("signing does not panic")).collect()
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("signing does not panic"))
+            .collect()
     })
 }
 
@@ -39,7 +45,8 @@ fn one(run: u32, index: usize, payload: usize) -> Signed {
     let head = format!("{{\"run\":\"{run}-{index}\",\"payload\":\"");
     let filler = "x".repeat(payload.saturating_sub(head.len() + 2));
     let data = format!("{head}{filler}\"}}");
-    let bytes = create(&data, "null", &[Share::to(key.public(), 1)], &key).expect("the data is an object");
+    let bytes =
+        create(&data, "null", &[Share::to(key.public(), 1)], &key).expect("the data is an object");
     let parsed = parse(bytes.clone().into(), cairn_ledger::json::Strictness::Strict)
         .expect("what was built by the rules parses by the rules");
     Signed { id: parsed.id().to_string(), bytes }

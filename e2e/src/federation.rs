@@ -26,7 +26,12 @@ pub(crate) struct Federation {
 impl Federation {
     /// Starts, and waits until every validator serves.
     #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-    pub(crate) async fn start(cairn: &Path, data: &Path, base_port: u16, validators: u16) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        cairn: &Path,
+        data: &Path,
+        base_port: u16,
+        validators: u16,
+    ) -> anyhow::Result<Self> {
         let start = Instant::now();
         let mut child = Command::new(cairn)
             .args(["dev", "--validators", &validators.to_string()])
@@ -66,7 +71,8 @@ impl Federation {
                 let pid = std::fs::read_to_string(self.directory(i).join("pid"))?;
                 let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim()))?;
                 let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-                let kib: f64 = line.context("VmRSS")?.trim().trim_end_matches("kB").trim().parse()?;
+                let kib: f64 =
+                    line.context("VmRSS")?.trim().trim_end_matches("kB").trim().parse()?;
                 Ok(kib / 1024.0)
             })
             .collect()

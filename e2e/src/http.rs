@@ -25,8 +25,9 @@ pub(crate) struct Answer {
 impl Connection {
     /// Connects to `host:port`.
     pub(crate) async fn open(address: &str) -> anyhow::Result<Self> {
-        let stream =
-            TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
+        let stream = TcpStream::connect(address)
+            .await
+            .with_context(|| format!("connecting to {address}"))?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, address: address.to_owned(), buffer: Vec::with_capacity(16 * 1024) })
     }

@@ -55,15 +55,25 @@ impl Measured {
 }
 
 /// Sends all bodies over `connections` connections, each its next as soon as it has an answer.
-pub(crate) async fn closed(addresses: &[String], connections: usize, work: &Work) -> anyhow::Result<Measured> {
+pub(crate) async fn closed(
+    addresses: &[String],
+    connections: usize,
+    work: &Work,
+) -> anyhow::Result<Measured> {
     let next = Arc::new(AtomicUsize::new(0));
     run(addresses, connections, work, move |_| next.fetch_add(1, Ordering::Relaxed), None).await
 }
 
 /// Sends all bodies at `rate` requests a second, on schedule whatever the answers do.
-pub(crate) async fn open(addresses: &[String], connections: usize, work: &Work, rate: f64) -> anyhow::Result<Measured> {
+pub(crate) async fn open(
+    addresses: &[String],
+    connections: usize,
+    work: &Work,
+    rate: f64,
+) -> anyhow::Result<Measured> {
     let next = Arc::new(AtomicUsize::new(0));
-    run(addresses, connections, work, move |_| next.fetch_add(1, Ordering::Relaxed), Some(rate)).await
+    run(addresses, connections, work, move |_| next.fetch_add(1, Ordering::Relaxed), Some(rate))
+        .await
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]

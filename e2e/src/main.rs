@@ -20,7 +20,9 @@ use load::{Measured, Work};
 
 /// Measures a federation of real validators on this machine.
 #[derive(Parser)]
-#[command(after_help = "Example: cairn-bench --cairn target/release/cairn --transactions 100000 --output json")]
+#[command(
+    after_help = "Example: cairn-bench --cairn target/release/cairn --transactions 100000 --output json"
+)]
 struct Flags {
     /// The cairn program to measure.
     #[arg(long, default_value = "target/release/cairn")]
@@ -59,15 +61,15 @@ struct Flags {
 
 fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(bench(flags))
 }
 
 async fn bench(flags: Flags) -> anyhow::Result<()> {
-    let data = flags
-        .data
-        .clone()
-        .unwrap_or_else(|| std::env::temp_dir().join(format!("cairn-bench-{}", std::process::id())));
+    let data = flags.data.clone().unwrap_or_else(|| {
+        std::env::temp_dir().join(format!("cairn-bench-{}", std::process::id()))
+    });
     if data.exists() {
         bail!("{} exists; the benchmark wants a new directory", data.display());
     }
@@ -86,7 +88,8 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
     let yardstick = yardstick::signatures_per_second();
 
     eprintln!("starting {} validators ...", flags.validators);
-    let mut federation = Federation::start(&flags.cairn, data, flags.base_port, flags.validators).await?;
+    let mut federation =
+        Federation::start(&flags.cairn, data, flags.base_port, flags.validators).await?;
     let addresses = federation.addresses();
     let idle = federation.resident_mib()?;
 
@@ -112,7 +115,8 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
     let ones = load::closed(&addresses, flags.single_connections, &single(closed)).await?;
     say_failures(&ones);
     eprintln!("open loop at half of that ...");
-    let half = load::open(&addresses, flags.single_connections, &single(open), ones.rate() / 2.0).await?;
+    let half =
+        load::open(&addresses, flags.single_connections, &single(open), ones.rate() / 2.0).await?;
     say_failures(&half);
     let loaded = federation.resident_mib()?;
 
@@ -122,7 +126,8 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
 
     eprintln!("killing all, starting again ...");
     federation.kill().await?;
-    let mut federation = Federation::start(&flags.cairn, data, flags.base_port, flags.validators).await?;
+    let mut federation =
+        Federation::start(&flags.cairn, data, flags.base_port, flags.validators).await?;
     let restart = federation.ready_after;
     federation.stop().await?;
 
@@ -156,17 +161,33 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
         println!("{report:#}");
         return Ok(());
     }
-    println!("committed CREATE a second, {} validators, {}-byte payload:", flags.validators, flags.payload);
+    println!(
+        "committed CREATE a second, {} validators, {}-byte payload:",
+        flags.validators, flags.payload
+    );
     let row = |name: &str, m: &Measured| {
-        println!("  {name:<26} {:>8.0} /s   p50 {:>6.1} ms   p99 {:>6.1} ms   R1 {:.2}   failed {}", m.rate(), m.latency_ms(0.5), m.latency_ms(0.99), ratio(m), m.failed);
+        println!(
+            "  {name:<26} {:>8.0} /s   p50 {:>6.1} ms   p99 {:>6.1} ms   R1 {:.2}   failed {}",
+            m.rate(),
+            m.latency_ms(0.5),
+            m.latency_ms(0.99),
+            ratio(m),
+            m.failed
+        );
     };
     row(&format!("{} a request, closed loop", flags.batch), &fast);
     row("1 a request, closed loop", &ones);
     row("1 a request, half load", &half);
     println!("  yardstick: {yardstick:.0} signatures/s in batches of 1024 on these cores");
     println!("  memory: idle {} MiB, after load {} MiB", mib(&idle), mib(&loaded));
-    println!("  restart of all after SIGKILL to serving: {:.2} s with {committed} transactions", restart.as_secs_f64());
-    println!("  read back from another validator: {read_back} of {read_back}; exports of all identical ({} bytes)", first.len());
+    println!(
+        "  restart of all after SIGKILL to serving: {:.2} s with {committed} transactions",
+        restart.as_secs_f64()
+    );
+    println!(
+        "  read back from another validator: {read_back} of {read_back}; exports of all identical ({} bytes)",
+        first.len()
+    );
     println!("  {verified}");
     Ok(())
 }

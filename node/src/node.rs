@@ -3,7 +3,11 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use cairn_ledger::{genesis::Genesis, ids::{Height, Position}, signature::SigningKey};
+use cairn_ledger::{
+    genesis::Genesis,
+    ids::{Height, Position},
+    signature::SigningKey,
+};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -21,9 +25,13 @@ use crate::{
     exit::{ExitCode, Failure},
     intake::Intake,
     keys,
-    mesh::{Mesh, MeshConfig, Peer},
+    mesh::{Channel, Mesh, MeshConfig, Peer},
     metrics::Metrics,
-    order::{Order, memory::Memory},
+    order::{
+        Order,
+        memory::Memory,
+        raft::{OrderOpenError, Raft, RaftConfig, Transport},
+    },
     query::Query,
     store::{Located, Store, StoreError, embedded::Embedded},
 };
@@ -64,6 +72,9 @@ struct Opened {
 
 /// Whether this node signs.
 struct Signing {
+    /// Whether the chain knows its consensus key: a node that lost its volume is no member of
+    /// the log either, because what its log had acknowledged is gone.
+    member: bool,
     key: Option<SigningKey>,
     from: Height,
     journal: Option<Journal>,
@@ -73,9 +84,16 @@ struct Signing {
 }
 
 impl Signing {
-    fn never(why: String) -> Self {
+    fn never(member: bool, why: String) -> Self {
         tracing::warn!("this node follows without signing: {why}");
-        Self { key: None, from: Height(0), journal: None, replay: Vec::new(), not_because: Some(why) }
+        Self {
+            member,
+            key: None,
+            from: Height(0),
+            journal: None,
+            replay: Vec::new(),
+            not_because: Some(why),
+        }
     }
 }
 
@@ -116,7 +134,10 @@ fn find_me(genesis: &Genesis, config: &Config, member_key: &SigningKey) -> Resul
         let (file, own) = (config.member_key.display(), member_key.public());
         return Err(Failure::new(
             ExitCode::Key,
-            format!("{file} holds the key {own}; the genesis names {named} as the member key of {}", config.name),
+            format!(
+                "{file} holds the key {own}; the genesis names {named} as the member key of {}",
+                config.name
+            ),
         ));
     }
     Ok(Peer::try_from(at).expect("a genesis has at most 128 validators"))
@@ -132,21 +153,25 @@ fn open_signing(data: &Path, genesis: &Genesis, me: Peer, tip: Height) -> Result
     let key = keys::read(&path)?;
     let named = genesis.validators()[usize::from(me)].consensus_key;
     if key.public() != named {
-        return Ok(Signing::never(format!(
+        let why = format!(
             "its consensus key is {}, the chain knows {named}; the old key is gone with its volume, and a new one must be registered",
             key.public()
-        )));
+        );
+        return Ok(Signing::never(false, why));
     }
     let journal_path = data.join("journal");
     // A key that has signed nothing yet says so in its file. Without that, a missing journal is a
     // lost one, and what it knew nobody knows.
     if !journal_path.exists() && keys::is_unused(&path)? && tip == Height(0) {
-        drop(Journal::create(&journal_path, genesis.chain(), key.public()).map_err(journal_failure)?);
+        drop(
+            Journal::create(&journal_path, genesis.chain(), key.public())
+                .map_err(journal_failure)?,
+        );
     }
     let opened = Journal::open(&journal_path, genesis.chain(), key.public(), tip);
     let (journal, recovered) = match opened {
         Ok(opened) => opened,
-        Err(error) if error.may_observe() => return Ok(Signing::never(error.to_string())),
+        Err(error) if error.may_observe() => return Ok(Signing::never(true, error.to_string())),
         Err(error) => return Err(journal_failure(error)),
     };
     keys::mark_used(&path, &key)?;
@@ -154,7 +179,14 @@ fn open_signing(data: &Path, genesis: &Genesis, me: Peer, tip: Height) -> Result
         tracing::warn!("{warning}");
     }
     let (from, replay) = (recovered.may_sign_from, recovered.records);
-    Ok(Signing { key: Some(key), from, journal: Some(journal), replay, not_because: None })
+    Ok(Signing {
+        member: true,
+        key: Some(key),
+        from,
+        journal: Some(journal),
+        replay,
+        not_because: None,
+    })
 }
 
 /// A validator at work.
@@ -179,9 +211,10 @@ impl Running {
         let Opened { genesis, me, member_key, store, signing } = opened;
         let metrics = Arc::new(Metrics::new());
         let addresses = addresses(&config, &genesis, me)?;
-        let mesh = Mesh::new(MeshConfig { genesis: Arc::clone(&genesis), me, member_key, addresses });
-        let opening = Opening { config: &config, genesis: &genesis, me, mesh: &mesh, metrics: &metrics };
-        let (order, order_failed) = opening.order(signing.key.is_some(), store.tip().0.order).await?;
+        let mesh =
+            Mesh::new(MeshConfig { genesis: Arc::clone(&genesis), me, member_key, addresses });
+        let opening = Opening { config: &config, genesis: &genesis, me, mesh: &mesh };
+        let (order, order_failed) = opening.order(&signing, store.tip().0.order).await?;
         let lookup_in = Arc::clone(&store);
         let intake = Intake::start_with(
             Arc::clone(&order),
@@ -192,7 +225,7 @@ impl Running {
                 Ok(Some(Located::Refused(_)) | None) | Err(_) => None,
             }),
         );
-        let Signing { key, from, journal, replay, not_because } = signing;
+        let Signing { member: _, key, from, journal, replay, not_because } = signing;
         let parts = Parts {
             genesis: Arc::clone(&genesis),
             me,
@@ -222,7 +255,10 @@ impl Running {
         };
         let (status_sender, status) = watch::channel(telling.status(&shell.status().borrow()));
         let settings = ApiSettings {
-            streams_url: format!("ws://{}/api/v1/streams/valid_transactions", config.listen.api_events),
+            streams_url: format!(
+                "ws://{}/api/v1/streams/valid_transactions",
+                config.listen.api_events
+            ),
             ..ApiSettings::default()
         };
         let query = Arc::new(Query::new(Arc::clone(&store), genesis));
@@ -230,7 +266,13 @@ impl Running {
         let (stop_serving, stop) = watch::channel(false);
         let limits = ServerLimits::default();
         let servers = vec![
-            tokio::spawn(serve(api_listener, api.router(), limits, Arc::clone(&metrics), stop.clone())),
+            tokio::spawn(serve(
+                api_listener,
+                api.router(),
+                limits,
+                Arc::clone(&metrics),
+                stop.clone(),
+            )),
             tokio::spawn(serve(admin_listener, api.admin_router(), limits, metrics, stop)),
             tokio::spawn(telling.keep_telling(shell.status(), status_sender)),
         ];
@@ -257,7 +299,8 @@ impl Running {
 
     async fn reason_to_end(&mut self) -> Result<(), Failure> {
         let listen = |kind| {
-            signal(kind).map_err(|error| Failure::general(format!("signals cannot be heard: {error}")))
+            signal(kind)
+                .map_err(|error| Failure::general(format!("signals cannot be heard: {error}")))
         };
         let (mut terminate, mut interrupt) =
             (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
@@ -285,29 +328,64 @@ struct Opening<'a> {
     genesis: &'a Genesis,
     me: Peer,
     mesh: &'a Arc<Mesh>,
-    metrics: &'a Arc<Metrics>,
 }
 
+/// A log, and a watch that says when it has failed for good.
+type OpenedOrder = (Arc<dyn Order>, watch::Receiver<Option<String>>);
+
 impl Opening<'_> {
-    /// The log, and a watch that says when it has failed for good.
-    async fn order(
-        &self,
-        signs: bool,
-        tip: Position,
-    ) -> Result<(Arc<dyn Order>, watch::Receiver<Option<String>>), Failure> {
+    async fn order(&self, signing: &Signing, tip: Position) -> Result<OpenedOrder, Failure> {
         let validators = self.genesis.validators().len();
         match self.config.order {
             OrderKind::Memory if validators > 1 => Err(Failure::new(
                 ExitCode::Config,
-                format!("order \"memory\" is for a chain of one validator, this one has {validators}; \"raft\" would be fine"),
+                format!(
+                    "order \"memory\" is for a chain of one validator, this one has {validators}; \"raft\" would be fine"
+                ),
             )),
-            OrderKind::Memory => {
-                let (_, never) = watch::channel(None);
-                Ok((Arc::new(Memory::after(tip)), never))
+            OrderKind::Memory => Ok((Arc::new(Memory::after(tip)), watch::channel(None).1)),
+            OrderKind::Raft => {
+                let expected = tip > Position(0) || signing.journal.is_none();
+                self.raft(signing.member, expected).await
             }
-            OrderKind::Raft => Err(Failure::general(format!("raft {signs} {} {}", self.me, self.mesh.connected().len()+ usize::from(Arc::strong_count(self.metrics)>0)))),
         }
     }
+
+    async fn raft(&self, member: bool, expected: bool) -> Result<OpenedOrder, Failure> {
+        let config = |member| RaftConfig {
+            directory: self.config.data.join("raft"),
+            chain: self.genesis.chain(),
+            me: self.me,
+            validators: u16::try_from(self.genesis.validators().len())
+                .expect("a genesis has at most 128 validators"),
+            member,
+            expected,
+            transport: Arc::clone(self.mesh) as Arc<dyn Transport>,
+        };
+        let opened = match Raft::open(config(member)).await {
+            Err(missing @ OrderOpenError::Missing(_)) => {
+                tracing::warn!("{missing}; this node reads blocks from its peers instead");
+                Raft::open(config(false)).await
+            }
+            opened => opened,
+        };
+        let (raft, service) = opened.map_err(order_failure)?;
+        self.mesh.serve(Channel::Raft, service);
+        let (failed, has_failed) = watch::channel(None);
+        let watched = Arc::clone(&raft);
+        tokio::spawn(async move {
+            failed.send_replace(Some(watched.failed().await));
+        });
+        Ok((raft, has_failed))
+    }
+}
+
+fn order_failure(error: OrderOpenError) -> Failure {
+    let code = match &error {
+        OrderOpenError::Corrupt(_) => ExitCode::Corrupt,
+        _ => ExitCode::StorageFailed,
+    };
+    Failure::new(code, error)
 }
 
 /// Keeps the status that the API shows.
@@ -331,8 +409,12 @@ impl Telling {
         loop {
             let now = self.status(&chain.borrow_and_update());
             self.metrics.voting.set(i64::from(now.voting));
-            self.metrics.pending_transactions.set(self.intake.waiting().try_into().unwrap_or(i64::MAX));
-            self.metrics.pending_bytes.set(self.intake.waiting_bytes().try_into().unwrap_or(i64::MAX));
+            self.metrics
+                .pending_transactions
+                .set(self.intake.waiting().try_into().unwrap_or(i64::MAX));
+            self.metrics
+                .pending_bytes
+                .set(self.intake.waiting_bytes().try_into().unwrap_or(i64::MAX));
             status.send_if_modified(|old| {
                 let changed = *old != now;
                 *old = now;
@@ -389,7 +471,11 @@ async fn listen(address: std::net::SocketAddr, what: &str) -> Result<TcpListener
     })
 }
 
-fn addresses(config: &Config, genesis: &Genesis, me: Peer) -> Result<BTreeMap<Peer, String>, Failure> {
+fn addresses(
+    config: &Config,
+    genesis: &Genesis,
+    me: Peer,
+) -> Result<BTreeMap<Peer, String>, Failure> {
     let mut addresses = BTreeMap::new();
     for (index, validator) in (0..).zip(genesis.validators()) {
         match config.peers.get(&validator.name) {
@@ -400,7 +486,9 @@ fn addresses(config: &Config, genesis: &Genesis, me: Peer) -> Result<BTreeMap<Pe
                 let name = &validator.name;
                 return Err(Failure::new(
                     ExitCode::Config,
-                    format!("[peers] lacks {name}; {name} = \"host:port\" says where its mesh listens"),
+                    format!(
+                        "[peers] lacks {name}; {name} = \"host:port\" says where its mesh listens"
+                    ),
                 ));
             }
             Some(_) | None => {}
@@ -425,7 +513,9 @@ fn journal_failure(error: journal::JournalError) -> Failure {
     let code = match &error {
         JournalError::Locked { .. } => ExitCode::SignStateLocked,
         JournalError::TooNew { .. } => ExitCode::FormatTooNew,
-        JournalError::ForeignChain { .. } | JournalError::ForeignKey { .. } => ExitCode::DataDirectory,
+        JournalError::ForeignChain { .. } | JournalError::ForeignKey { .. } => {
+            ExitCode::DataDirectory
+        }
         JournalError::Missing { .. } | JournalError::Corrupt { .. } => ExitCode::Corrupt,
         JournalError::Disk { .. } => ExitCode::StorageFailed,
     };

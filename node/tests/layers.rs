@@ -20,7 +20,8 @@ const MAP: &[(&str, &[&str])] = &[
 ];
 
 /// The rules stay rules: what their manifest must never name.
-const NOT_IN_LEDGER: &[&str] = &["tokio", "axum", "rand", "getrandom", "openraft", "malachite", "fjall"];
+const NOT_IN_LEDGER: &[&str] =
+    &["tokio", "axum", "rand", "getrandom", "openraft", "malachite", "fjall"];
 
 #[test]
 fn rooms_import_only_what_the_map_allows() {
@@ -49,7 +50,10 @@ fn every_room_is_on_the_map() {
     for entry in fs::read_dir(src).expect("the source tree is readable") {
         let name = entry.expect("readable").file_name().to_string_lossy().replace(".rs", "");
         let known = MAP.iter().any(|(room, _)| *room == name);
-        assert!(known || ["lib", "main", "testing"].contains(&name.as_str()), "{name} is not on the map");
+        assert!(
+            known || ["lib", "main", "testing"].contains(&name.as_str()),
+            "{name} is not on the map"
+        );
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Printed, Failure> {
     }
     let config = Config::load(&arguments.config, &arguments.overrides)?;
     // Checked when the configuration was read; logs go to stderr, results to stdout.
-    let filter = tracing_subscriber::EnvFilter::new(&config.log);
+    let filter = tracing_subscriber::EnvFilter::new(filter(&config.log));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -40,6 +40,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<Printed, Failure> {
         .try_init();
     crate::node::run(config)?;
     Ok(Printed::nothing())
+}
+
+/// The libraries underneath speak at length about every vote; what matters of it the node says itself.
+const QUIET: &str = "arc_malachitebft_core_consensus=warn,openraft=error,fjall=warn,lsm_tree=warn";
+
+fn filter(log: &str) -> String {
+    // What comes later wins, and directives that name a library are the user's to give.
+    if log.contains('=') { log.to_owned() } else { format!("{log},{QUIET}") }
 }
 
 fn end_with(parent: i32) -> Result<(), Failure> {

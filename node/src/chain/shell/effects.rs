@@ -347,7 +347,9 @@ impl Chain {
 
     fn commit_synced(&mut self, id: BlockId) -> Result<(), Fatal> {
         let Some((_, block)) = self.offered.take().filter(|(offered, _)| *offered == id) else {
-            return Err(Fatal::Bug("a block was decided that nobody offered, which is a bug".to_owned()));
+            return Err(Fatal::Bug(
+                "a block was decided that nobody offered, which is a bug".to_owned(),
+            ));
         };
         let stored = self.executor.commit_synced(&block)?;
         self.metrics.sync_blocks.inc();
@@ -421,14 +423,21 @@ impl Chain {
     }
 }
 
-pub(super) fn new_machine(genesis: &Arc<Genesis>, me: Peer, signer: Option<SigningKey>, tip: Tip) -> Machine {
+pub(super) fn new_machine(
+    genesis: &Arc<Genesis>,
+    me: Peer,
+    signer: Option<SigningKey>,
+    tip: Tip,
+) -> Machine {
     Machine::new(genesis.clone(), Some(me), signer, tip, Timeouts::default())
 }
 
 /// One line of the evidence file: what was signed twice, both as they travelled.
 fn line_of(evidence: &Evidence) -> String {
     let (kind, first, second) = match evidence {
-        Evidence::Votes(two) => ("votes", Message::Vote(two.0.clone()), Message::Vote(two.1.clone())),
+        Evidence::Votes(two) => {
+            ("votes", Message::Vote(two.0.clone()), Message::Vote(two.1.clone()))
+        }
         Evidence::Proposals(two) => (
             "proposals",
             Message::Proposal(Box::new(two.0.clone())),

@@ -197,12 +197,8 @@ impl Shell {
         let inbox = Inbox { sender, closed: Arc::default() };
         let tip = parts.store.tip().0;
         let (tip_sender, tip_receiver) = watch::channel(tip.clone());
-        let status = ChainStatus {
-            tip,
-            round: None,
-            best_peer: Height(0),
-            signing: parts.signer.is_some(),
-        };
+        let status =
+            ChainStatus { tip, round: None, best_peer: Height(0), signing: parts.signer.is_some() };
         let (status_sender, status) = watch::channel(status);
         let waiting = Arc::new(AtomicUsize::new(0));
         let ahead = reader::Ahead::default();
@@ -234,7 +230,15 @@ impl Shell {
             runtime.spawn(reader.run()),
             runtime.spawn(watch_peers(parts.mesh.clone(), parts.mesh.events(), inbox.clone())),
         ];
-        let outside = Outside { inbox: inbox.clone(), runtime: runtime.clone(), tip: tip_sender, status: status_sender, waiting, ahead, bodies };
+        let outside = Outside {
+            inbox: inbox.clone(),
+            runtime: runtime.clone(),
+            tip: tip_sender,
+            status: status_sender,
+            waiting,
+            ahead,
+            bodies,
+        };
         let chain = Chain::new(parts, executor, outside);
         let closed = inbox.closed.clone();
         let thread = std::thread::Builder::new()
@@ -265,7 +269,9 @@ impl Shell {
         for task in self.tasks {
             task.abort();
         }
-        ended.unwrap_or_else(|_| Err(Fatal::Bug("the chain's thread panicked, which is a bug".to_owned())))
+        ended.unwrap_or_else(|_| {
+            Err(Fatal::Bug("the chain's thread panicked, which is a bug".to_owned()))
+        })
     }
 }
 

@@ -164,7 +164,11 @@ fn blocks_from(store: &dyn Store, from: Height, validators: usize) -> Result<Byt
         writer.bytes(&bytes);
         height = height.next();
     }
-    if writer.is_empty() { Err(format!("there is no block {from} here")) } else { Ok(writer.finish().into()) }
+    if writer.is_empty() {
+        Err(format!("there is no block {from} here"))
+    } else {
+        Ok(writer.finish().into())
+    }
 }
 
 fn decode_blocks(bytes: &[u8], validators: usize) -> Result<Vec<Block>, DecodeError> {
