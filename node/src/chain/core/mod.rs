@@ -9,8 +9,6 @@ mod context;
 mod convert;
 #[cfg(feature = "planted-bugs")]
 mod plant;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

@@ -181,3 +181,114 @@ fn validators_that_lose_nothing_decide_the_same_blocks() {
         }
     }
 }
+
+/// One of four validators, started on an empty chain.
+fn started(me: u16, journal: Vec<Record>) -> (Arc<Genesis>, Machine, Vec<Effect>) {
+    let genesis = genesis(4);
+    let tip = Tip::genesis(genesis.chain());
+    let timeouts = Timeouts::default();
+    let mut machine = Machine::new(Arc::clone(&genesis), Some(me), Some(key(me)), tip, timeouts);
+    let effects = machine.step(Input::Start { journal });
+    (genesis, machine, effects)
+}
+
+fn received(from: u16, message: Message) -> Input {
+    Input::Received { from, message }
+}
+
+fn own_votes(effects: &[Effect], me: u16) -> Vec<(VoteKind, Option<BlockId>)> {
+    let mut votes = Vec::new();
+    for effect in effects {
+        if let Effect::Broadcast(Message::Vote(vote)) = effect {
+            assert_eq!(vote.validator, me);
+            votes.push((vote.kind, vote.block));
+        }
+    }
+    votes
+}
+
+#[test]
+fn an_idle_chain_says_nothing_but_its_status_and_one_voice_does_not_wake_it() {
+    let (genesis, mut machine, effects) = started(0, Vec::new());
+    let schedule =
+        Effect::Schedule { timer: Timer::Status, after: Timeouts::default().status_idle };
+    assert_eq!(effects, [schedule.clone()]);
+    assert_eq!(machine.step(Input::Ordered { end: Position(3), has_work: false }), []);
+    let first = vote(&genesis, 1, VoteKind::Prevote, 1, 0, None);
+    assert_eq!(machine.step(received(1, Message::Vote(first))), []);
+    let status = |block| Status { height: Height(0), block, round: None, seen: vec![] };
+    let effects = machine.step(Input::TimerFired(Timer::Status));
+    assert!(
+        matches!(&effects[..], [Effect::Broadcast(Message::Status(_)), last] if *last == schedule)
+    );
+    assert_eq!(machine.step(received(2, Message::Status(status(machine.tip().block)))), []);
+    let second = vote(&genesis, 2, VoteKind::Prevote, 1, 0, None);
+    assert!(!machine.step(received(2, Message::Vote(second))).is_empty(), "f + 1 wake it");
+}
+
+#[test]
+fn a_vote_waits_for_the_body_and_a_restart_signs_nothing_again() {
+    // Height 1, round 0: the proposer is validator 1.
+    let (genesis, mut machine, _) = started(0, Vec::new());
+    let header = header_on(machine.tip(), 1, 0);
+    let block = header.id();
+    let mut journal = Vec::new();
+    let mut step = |machine: &mut Machine, input: Input| {
+        let effects = machine.step(input);
+        for effect in &effects {
+            if let Effect::Journal(record) = effect {
+                journal.push(record.clone());
+            }
+        }
+        effects
+    };
+    step(&mut machine, Input::Ordered { end: Position(1), has_work: true });
+    let proposed = proposal(&genesis, 1, &header, 0, None);
+    let effects = step(&mut machine, received(1, Message::Proposal(Box::new(proposed))));
+    assert_eq!(own_votes(&effects, 0), [], "the body was not examined");
+    assert!(effects.contains(&Effect::Examine { header: header.clone() }));
+    let effects = step(&mut machine, Input::Examined { block, verdict: Verdict::Valid });
+    assert_eq!(own_votes(&effects, 0), [(VoteKind::Prevote, Some(block))]);
+    for peer in [1, 2] {
+        let vote = vote(&genesis, peer, VoteKind::Prevote, 1, 0, Some(block));
+        let effects = step(&mut machine, received(peer, Message::Vote(vote)));
+        let expected = [(VoteKind::Precommit, Some(block))];
+        assert_eq!(own_votes(&effects, 0), if peer == 2 { &expected[..] } else { &[] });
+    }
+
+    let (genesis, mut machine, effects) = started(0, journal);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Journal(_))), "{effects:?}");
+    let expected = [(VoteKind::Prevote, Some(block)), (VoteKind::Precommit, Some(block))];
+    assert_eq!(own_votes(&effects, 0), expected, "said again, not signed again");
+    let precommit = |peer| vote(&genesis, peer, VoteKind::Precommit, 1, 0, Some(block));
+    assert_eq!(
+        machine.step(received(1, Message::Vote(precommit(1)))),
+        [Effect::Journal(Record::Vote(precommit(1)))]
+    );
+    let effects = machine.step(received(2, Message::Vote(precommit(2))));
+    assert!(matches!(effects.last(), Some(Effect::Commit { .. })), "{effects:?}");
+}
+
+#[test]
+fn who_votes_twice_is_accused_once() {
+    let (genesis, mut machine, _) = started(0, Vec::new());
+    let _ = machine.step(Input::Ordered { end: Position(1), has_work: true });
+    let nil = vote(&genesis, 3, VoteKind::Prevote, 1, 0, None);
+    let other = vote(&genesis, 3, VoteKind::Prevote, 1, 0, Some(BlockId([9; 32])));
+    let _ = machine.step(received(3, Message::Vote(nil.clone())));
+    let evidence = Effect::Evidence(Evidence::Votes(Box::new((nil, other.clone()))));
+    let effects = machine.step(received(3, Message::Vote(other.clone())));
+    assert_eq!(effects.iter().filter(|effect| **effect == evidence).count(), 1);
+    assert_eq!(machine.step(received(1, Message::Vote(other))), [], "and not logged again");
+}
+
+#[test]
+fn a_timer_of_another_height_does_not_move_this_one() {
+    let (_, mut machine, _) = started(0, Vec::new());
+    let _ = machine.step(Input::Ordered { end: Position(1), has_work: true });
+    let timer = |height| Timer::Round { height: Height(height), round: 0, step: Step::Propose };
+    assert_eq!(machine.step(Input::TimerFired(timer(0))), []);
+    let effects = machine.step(Input::TimerFired(timer(1)));
+    assert_eq!(own_votes(&effects, 0), [(VoteKind::Prevote, None)]);
+    assert_eq!(machine.step(Input::TimerFired(timer(1))), [], "it fires once");
+}

@@ -6,8 +6,6 @@
 
 mod codec;
 mod edge;
-#[cfg(test)]
-mod tests;
 
 use cairn_ledger::{
     block::Header,
