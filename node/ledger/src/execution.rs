@@ -125,7 +125,7 @@ impl Building {
 }
 
 /// What the state keeps of an output.
-fn row_of(asset: TransactionId, output: &Output) -> OutputRow {
+pub fn row_of(asset: TransactionId, output: &Output) -> OutputRow {
     OutputRow {
         asset,
         amount: output.amount,

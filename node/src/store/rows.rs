@@ -3,14 +3,16 @@
 //! Made from a fresh block's [`Changes`], or from a stored block alone when it is replayed;
 //! every table of every store is fed from it, so that both ways lead to the same rows.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use cairn_ledger::{
     block::{Block, Place},
-    execution::Outcome,
+    execution::{self, Outcome},
     ids::{Height, OutputReference, TransactionId},
+    json::Strictness,
     rules::OutputRow,
     state::Changes,
+    transaction,
 };
 
 /// A transaction that is now part of the ledger.
@@ -81,6 +83,34 @@ impl Rows {
             created,
             spent: changes.spent.clone(),
         }
+    }
+
+    /// The rows of a stored block: its outcomes are decided, and are not decided again.
+    pub(super) fn replayed(block: &Block) -> Result<Self, &'static str> {
+        let mut rows = Self {
+            height: block.header.height,
+            committed: Vec::new(),
+            refused: refused(block),
+            created: Vec::new(),
+            spent: Vec::new(),
+        };
+        for (index, (bytes, outcome)) in (0..).zip(block.body.iter().zip(&block.outcomes)) {
+            if *outcome != Outcome::Committed {
+                continue;
+            }
+            let parsed = transaction::parse(Arc::clone(bytes), Strictness::Lenient)
+                .map_err(|_| "has a committed transaction that cannot be read")?;
+            let (id, asset) = (parsed.id(), parsed.asset());
+            rows.committed.push(Committed { id, index, asset });
+            let spends = parsed.inputs().iter().filter_map(|input| input.spends);
+            rows.spent.extend(spends.map(|at| (at, id)));
+            rows.created.extend((0..).zip(parsed.outputs()).map(|(output, made)| Created {
+                at: OutputReference { transaction: id, index: output },
+                index,
+                row: execution::row_of(asset, made),
+            }));
+        }
+        Ok(rows)
     }
 
     /// Where a transaction of this block stands.

@@ -1,0 +1,261 @@
+//! The query index: what became of every transaction, which outputs an owner has, an asset's
+//! transactions, an output's spender.
+//!
+//! An LSM tree, written block by block behind the commit path; one batch carries a block's
+//! rows and the height, so that it is always exactly as of some height. Nothing here is the
+//! only copy: an index that is missing, damaged, ahead or of another chain is made again
+//! from the blocks. One file per family of keys.
+
+mod assets;
+mod owners;
+mod spenders;
+mod transactions;
+
+use std::{
+    fs, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+};
+
+use cairn_ledger::{
+    block::Place,
+    encoding::{DecodeError, Reader, Writer},
+    ids::{BlockId, ChainId, Height, OutputReference, PublicKey, TransactionId},
+};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+pub(super) use transactions::Fate;
+
+use super::files::trouble;
+use crate::store::{StoreError, owners as owners_of, rows::Rows};
+
+/// Cached blocks of the tree. An idle validator is to stay below 60 MiB in total.
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+/// What a family keeps in memory before it is sorted into a file.
+const BUFFER_BYTES: u64 = 8 * 1024 * 1024;
+/// The layout of all families; another one is made again.
+const LAYOUT: u8 = 1;
+
+/// The query index, as of [`Index::height`] at least.
+pub(super) struct Index {
+    path: PathBuf,
+    database: Database,
+    meta: Keyspace,
+    transactions: Keyspace,
+    assets: Keyspace,
+    owners: Keyspace,
+    spenders: Keyspace,
+}
+
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Index").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Up to where the index goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) height: Height,
+    pub(super) block: BlockId,
+}
+
+impl Mark {
+    fn encode(&self, chain: &ChainId) -> Vec<u8> {
+        let mut writer = Writer::default();
+        writer.u8(LAYOUT).raw(&chain.0).u64(self.height.0).raw(&self.block.0);
+        writer.finish()
+    }
+
+    fn decode(bytes: &[u8], chain: &ChainId) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new("mark of the index", bytes);
+        if reader.u8()? != LAYOUT || reader.array()? != chain.0 {
+            return Err(reader.malformed());
+        }
+        let mark = Self { height: Height(reader.u64()?), block: BlockId(reader.array()?) };
+        reader.finish()?;
+        Ok(mark)
+    }
+}
+
+const MARK: &[u8] = b"mark";
+
+/// Writes a place so that places sort in chain order.
+fn put_place(writer: &mut Writer, place: Place) {
+    writer.u64(place.height.0).u32(place.index);
+}
+
+fn take_place(reader: &mut Reader<'_>) -> Result<Place, DecodeError> {
+    Ok(Place { height: Height(reader.u64()?), index: reader.u32()? })
+}
+
+impl Index {
+    /// Opens the index; makes an empty one where there is none that can be used.
+    pub(super) fn open(path: &Path, chain: &ChainId) -> Result<(Self, Option<Mark>), StoreError> {
+        if !Self::is_damaged(path) {
+            // The tree is not ours, and what it reads may be damaged in any way.
+            match catch_unwind(AssertUnwindSafe(|| Self::try_open(path, chain))) {
+                Ok(Ok(opened)) => return Ok(opened),
+                Ok(Err(error)) => {
+                    tracing::warn!(path = %path.display(), %error, "making the index again");
+                }
+                Err(_) => tracing::warn!(path = %path.display(), "making the index again"),
+            }
+        }
+        Ok((Self::reset(path, chain)?, None))
+    }
+
+    /// An empty index in place of what is there.
+    pub(super) fn reset(path: &Path, chain: &ChainId) -> Result<Self, StoreError> {
+        if path.exists() {
+            fs::remove_dir_all(path).map_err(trouble("removing", path))?;
+        }
+        Self::try_open(path, chain).map(|(index, _)| index)
+    }
+
+    fn damage_note(path: &Path) -> PathBuf {
+        path.with_extension("damaged")
+    }
+
+    fn is_damaged(path: &Path) -> bool {
+        let note = Self::damage_note(path);
+        note.exists() && fs::remove_dir_all(path).and_then(|()| fs::remove_file(note)).is_ok()
+    }
+
+    fn try_open(path: &Path, chain: &ChainId) -> Result<(Self, Option<Mark>), StoreError> {
+        let opening = |error| failed("opening", path, error);
+        let database = Database::builder(path)
+            .cache_size(CACHE_BYTES)
+            .max_cached_files(Some(64))
+            .max_journaling_size(64 * 1024 * 1024)
+            .manual_journal_persist(true)
+            .worker_threads(1)
+            .open()
+            .map_err(opening)?;
+        let family = |name| {
+            let options = || KeyspaceCreateOptions::default().max_memtable_size(BUFFER_BYTES);
+            database.keyspace(name, options).map_err(opening)
+        };
+        let index = Self {
+            path: path.to_owned(),
+            meta: family("meta")?,
+            transactions: family("transactions")?,
+            assets: family("assets")?,
+            owners: family("owners")?,
+            spenders: family("spenders")?,
+            database,
+        };
+        let mark = index.meta.get(MARK).map_err(opening)?;
+        let mark = mark
+            .map(|bytes| Mark::decode(&bytes, chain))
+            .transpose()
+            .map_err(|error| index.malformed(error))?;
+        Ok((index, mark))
+    }
+
+    /// Takes a block's rows in; the blocks before it are there.
+    pub(super) fn write(
+        &self,
+        chain: &ChainId,
+        block: BlockId,
+        rows: &Rows,
+    ) -> Result<(), StoreError> {
+        let mut batch = self.database.batch();
+        for transaction in &rows.committed {
+            let place = rows.place(transaction.index);
+            let created = transaction.id == transaction.asset;
+            let fate = Fate::Committed { place, created };
+            batch.insert(&self.transactions, &transaction.id.0[..], fate.encode());
+            if !created {
+                batch.insert(&self.assets, assets::key(&transaction.asset, place), []);
+            }
+        }
+        for (id, index) in &rows.refused {
+            // Committed wins, whether in this block or before.
+            let here = || rows.committed.iter().any(|transaction| transaction.id == *id);
+            if !here() && !matches!(self.fate(id)?, Some(Fate::Committed { .. })) {
+                let fate = Fate::Refused { place: rows.place(*index) };
+                batch.insert(&self.transactions, &id.0[..], fate.encode());
+            }
+        }
+        for created in &rows.created {
+            let place = rows.place(created.index);
+            for owner in owners_of(&created.row) {
+                let key = owners::key(owner, place, created.at.index);
+                batch.insert(&self.owners, key, &created.at.transaction.0[..]);
+            }
+        }
+        for (at, spender) in &rows.spent {
+            batch.insert(&self.spenders, spenders::key(at), &spender.0[..]);
+        }
+        batch.insert(&self.meta, MARK, Mark { height: rows.height, block }.encode(chain));
+        batch.commit().map_err(|error| failed("writing", &self.path, error))
+    }
+
+    /// What became of a transaction.
+    pub(super) fn fate(&self, id: &TransactionId) -> Result<Option<Fate>, StoreError> {
+        let found = self.transactions.get(id.0).map_err(|error| self.unreadable(error))?;
+        found.map(|bytes| Fate::decode(&bytes)).transpose().map_err(|error| self.malformed(error))
+    }
+
+    /// Who spent an output.
+    pub(super) fn spender(
+        &self,
+        at: &OutputReference,
+    ) -> Result<Option<TransactionId>, StoreError> {
+        let found = self.spenders.get(spenders::key(at)).map_err(|error| self.unreadable(error))?;
+        found
+            .map(|bytes| spenders::decode(&bytes))
+            .transpose()
+            .map_err(|error| self.malformed(error))
+    }
+
+    /// The places of an asset's transfers, up to a height, in chain order.
+    pub(super) fn transfers(
+        &self,
+        asset: &TransactionId,
+        to: Height,
+    ) -> impl DoubleEndedIterator<Item = Result<Place, StoreError>> {
+        let found = self.assets.range(assets::range(asset, to));
+        found.map(|guard| {
+            let key = guard.key().map_err(|error| self.unreadable(error))?;
+            assets::decode(&key).map_err(|error| self.malformed(error))
+        })
+    }
+
+    /// The outputs of an owner, up to a height, in chain order.
+    pub(super) fn outputs(
+        &self,
+        owner: &PublicKey,
+        to: Height,
+    ) -> impl Iterator<Item = Result<OutputReference, StoreError>> {
+        let found = self.owners.range(owners::range(owner, to));
+        found.map(|guard| {
+            let (key, value) = guard.into_inner().map_err(|error| self.unreadable(error))?;
+            owners::decode(&key, &value).map_err(|error| self.malformed(error))
+        })
+    }
+
+    /// Makes durable what was written.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        let synced = self.database.persist(PersistMode::SyncAll);
+        synced.map_err(|error| failed("syncing", &self.path, error))
+    }
+
+    /// What cannot be read now will be made again at the next start.
+    fn unreadable(&self, error: fjall::Error) -> StoreError {
+        let _ = fs::write(Self::damage_note(&self.path), b"");
+        failed("reading", &self.path, error)
+    }
+
+    fn malformed(&self, error: DecodeError) -> StoreError {
+        let _ = fs::write(Self::damage_note(&self.path), b"");
+        super::files::corrupt(&self.path, 0, error.to_string())
+    }
+}
+
+fn failed(doing: &'static str, path: &Path, error: fjall::Error) -> StoreError {
+    match error {
+        fjall::Error::Io(source) => trouble(doing, path)(source),
+        other => trouble(doing, path)(io::Error::other(other.to_string())),
+    }
+}
