@@ -47,7 +47,7 @@ pub(super) fn take<'a>(from: &mut &'a [u8]) -> Option<(u8, &'a [u8], &'a [u8])> 
     let (&tag, rest) = whole.split_first()?;
     let (&first, rest) = rest.split_first()?;
     let (length, rest) = match first {
-        0..0x80 => (usize::from(first), rest),
+        0..=0x7F => (usize::from(first), rest),
         0x81 => {
             let (&byte, rest) = rest.split_first()?;
             (Some(usize::from(byte)).filter(|length| *length >= 0x80)?, rest)

@@ -9,7 +9,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+};
 
 use curve25519_dalek::{
     edwards::{CompressedEdwardsY, EdwardsPoint},
@@ -149,8 +152,29 @@ fn coefficients(equations: &[(usize, Equation)]) -> blake3::OutputReader {
 
 /// Whether a key is one that an honest generator makes: on the curve, canonical, not of small order.
 pub fn is_sound(key: &PublicKey) -> bool {
-    has_canonical_y(key)
-        && CompressedEdwardsY(key.0).decompress().is_some_and(|point| !point.is_small_order())
+    // The answer never changes and most keys come again: what was found sound is remembered,
+    // within bounds, because decoding a point costs as much as all the rest of parsing.
+    SOUND.with_borrow_mut(|sound| {
+        if sound.contains(key) {
+            return true;
+        }
+        let is_sound = has_canonical_y(key)
+            && CompressedEdwardsY(key.0).decompress().is_some_and(|point| !point.is_small_order());
+        if is_sound {
+            if sound.len() == SOUND_KEYS_MAX {
+                sound.clear();
+            }
+            sound.insert(*key);
+        }
+        is_sound
+    })
+}
+
+/// Most keys that one thread remembers as sound: half a megabyte.
+const SOUND_KEYS_MAX: usize = 8192;
+
+thread_local! {
+    static SOUND: RefCell<HashSet<PublicKey>> = RefCell::default();
 }
 
 /// Whether a key's bytes are the canonical encoding of a point on the curve, weak or not.

@@ -80,22 +80,20 @@ fn read_input(input: &Value<'_>, strictness: Strictness) -> Result<(Input, Fulfi
             Refusal::ConditionLimit(limit.to_string())
         }
     })?;
-    let spends = match field("fulfills") {
-        Value::Null => None,
-        fulfills => Some(read_reference(fulfills)?),
-    };
+    let fulfills = Some(field("fulfills")).filter(|fulfills| !fulfills.is_null());
+    let spends = fulfills.map(read_reference);
     let owners_before = read_keys(field("owners_before"))?;
     let fulfils = proof.fingerprint();
     Ok((Input { owners_before, spends, fulfils }, proof))
 }
 
-fn read_reference(fulfills: &Value<'_>) -> Result<OutputReference, Refusal> {
+fn read_reference(fulfills: &Value<'_>) -> OutputReference {
     let transaction = read_hash(fulfills.get("transaction_id").expect(SHAPE));
     let Some(Value::Number(digits)) = fulfills.get("output_index") else { unreachable!("{SHAPE}") };
     // An index this large is beyond every transaction's outputs.
     let index = digits.parse().unwrap_or(u32::MAX);
     let index = if *digits == "-0" { 0 } else { index };
-    Ok(OutputReference { transaction, index })
+    OutputReference { transaction, index }
 }
 
 fn read_keys(value: &Value<'_>) -> Result<Vec<PublicKey>, Refusal> {

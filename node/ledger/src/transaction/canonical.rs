@@ -27,9 +27,9 @@ impl Canonical {
     /// Writes the canonical text of any value; only objects have spans to cut.
     pub(super) fn of(value: &Value<'_>) -> Self {
         let mut writer = Writer { text: Vec::with_capacity(1024), id: 0..0, fulfillments: vec![] };
-        match value {
-            Value::Object(members) => writer.transaction(members),
-            other => write_canonical(other, &mut writer.text),
+        match value.as_object() {
+            Some(members) => writer.transaction(members),
+            None => write_canonical(value, &mut writer.text),
         }
         let Writer { text, id, fulfillments } = writer;
         let first = fulfillments.first().map_or(text.len(), |span| span.start);
@@ -40,11 +40,6 @@ impl Canonical {
         }
         shared.update(&text[id.end..first]);
         Self { text, id, fulfillments, shared }
-    }
-
-    /// The canonical text itself.
-    pub(super) fn text(&self) -> &[u8] {
-        &self.text
     }
 
     /// The id that the transaction should have.
@@ -128,9 +123,9 @@ impl Writer {
             if at > 0 {
                 self.text.push(b',');
             }
-            match input {
-                Value::Object(members) => self.input(members),
-                other => write_canonical(other, &mut self.text),
+            match input.as_object() {
+                Some(members) => self.input(members),
+                None => write_canonical(input, &mut self.text),
             }
         }
         self.text.push(b']');

@@ -158,6 +158,10 @@ fn check_id(value: &Value<'_>, canonical: &canonical::Canonical) -> Result<Trans
 /// Checks the signatures of many transactions at once. Answers in the order given; a
 /// transaction whose signatures do not hold comes back as it was, because some of
 /// upstream's other reasons take precedence over that one.
+#[expect(
+    clippy::result_large_err,
+    reason = "both sides are the same transaction, moved and not copied"
+)]
 pub fn admit(parsed: Vec<Parsed>) -> Vec<Result<Admitted, Parsed>> {
     let claims: Vec<Claim<'_>> = parsed
         .iter()

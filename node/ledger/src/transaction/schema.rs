@@ -134,7 +134,11 @@ fn check_metadata(metadata: &Value<'_>) -> Checked {
     match metadata {
         Value::Null => Ok(()),
         Value::Object(members) if !members.is_empty() => Ok(()),
-        other => Err(none_of_the_schemas(SchemaFault::Type, other)),
+        Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_) => Err(none_of_the_schemas(SchemaFault::Type, metadata)),
     }
 }
 
@@ -240,7 +244,11 @@ fn details_fault(details: &Value<'_>, depth: usize) -> Option<SchemaFault> {
                     return Some(SchemaFault::ConditionLimit);
                 }
                 Value::Number(_) => {}
-                _ => return Some(SchemaFault::Type),
+                Value::Null
+                | Value::Bool(_)
+                | Value::String(_)
+                | Value::Array(_)
+                | Value::Object(_) => return Some(SchemaFault::Type),
             }
             // Deeper ones are refused by the limit on conditions anyway.
             if depth > CONDITION_DEPTH_MAX {
