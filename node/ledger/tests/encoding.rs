@@ -32,7 +32,8 @@ fn genesis() -> Genesis {
         member_key: SigningKey::from_seed([i + 100; 32]).public(),
         power: u64::from(i),
     };
-    Genesis::new("golden".to_owned(), [9; 16], (1..=4).map(validator).collect()).unwrap()
+    Genesis::new("golden".to_owned(), [9; 16], (1..=4).map(validator).collect())
+        .expect("four sound validators make a genesis")
 }
 
 fn outcomes() -> Vec<Outcome> {
@@ -171,4 +172,22 @@ fn a_vote_is_laid_out_as_documented() {
         &[0xbb; 32],
     ];
     assert_eq!(bytes, by_hand.concat());
+}
+
+/// The founders' file is carried around by hand: a change of any byte of it is noticed, or
+/// changes nothing.
+#[test]
+fn a_changed_genesis_file_is_no_other_genesis() {
+    let text = genesis().to_json();
+    for at in 0..text.len() {
+        for flip in [1, 2, 0x20, 0x40] {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= flip;
+            if let Ok(read) = Genesis::from_json(&String::from_utf8_lossy(&bytes)) {
+                assert_eq!(read, genesis(), "bits {flip:#x} of byte {at}");
+            }
+        }
+        let cut = Genesis::from_json(&text[..at]);
+        assert!(cut.is_err() || at + 1 == text.len(), "cut at {at}: only the last newline may go");
+    }
 }
