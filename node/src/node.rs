@@ -209,23 +209,15 @@ impl Running {
         let admin_listener = listen(config.listen.admin, "admin").await?;
 
         let Opened { genesis, me, member_key, store, signing } = opened;
+        let not_voting_because = signing.not_because.clone();
         let metrics = Arc::new(Metrics::new());
         let addresses = addresses(&config, &genesis, me)?;
         let mesh =
             Mesh::new(MeshConfig { genesis: Arc::clone(&genesis), me, member_key, addresses });
         let opening = Opening { config: &config, genesis: &genesis, me, mesh: &mesh };
         let (order, order_failed) = opening.order(&signing, store.tip().0.order).await?;
-        let lookup_in = Arc::clone(&store);
-        let intake = Intake::start_with(
-            Arc::clone(&order),
-            config.intake,
-            Arc::clone(&metrics),
-            Box::new(move |id| match lookup_in.locate(id) {
-                Ok(Some(Located::Committed(place))) => Some(place),
-                Ok(Some(Located::Refused(_)) | None) | Err(_) => None,
-            }),
-        );
-        let Signing { member: _, key, from, journal, replay, not_because } = signing;
+        let intake = open_intake(&config, &order, &store, &metrics);
+        let Signing { member: _, key, from, journal, replay, not_because: _ } = signing;
         let parts = Parts {
             genesis: Arc::clone(&genesis),
             me,
@@ -246,7 +238,7 @@ impl Running {
         let telling = Telling {
             genesis: Arc::clone(&genesis),
             name: config.name.clone(),
-            not_voting_because: not_because,
+            not_voting_because,
             mesh: Arc::clone(&mesh),
             order: Arc::clone(&order),
             intake: Arc::clone(&intake),
@@ -320,6 +312,20 @@ impl Running {
             }
         }
     }
+}
+
+fn open_intake(
+    config: &Config,
+    order: &Arc<dyn Order>,
+    store: &Arc<dyn Store>,
+    metrics: &Arc<Metrics>,
+) -> Arc<Intake> {
+    let store = Arc::clone(store);
+    let lookup = move |id: &_| match store.locate(id) {
+        Ok(Some(Located::Committed(place))) => Some(place),
+        Ok(Some(Located::Refused(_)) | None) | Err(_) => None,
+    };
+    Intake::start_with(Arc::clone(order), config.intake, Arc::clone(metrics), Box::new(lookup))
 }
 
 /// What opening the log needs.

@@ -509,6 +509,7 @@ pub(crate) fn trouble(
     StorageError::from_io_error(subject, verb, error)
 }
 
+#[expect(clippy::result_large_err, reason = "openraft's traits want its error as it is")]
 fn entry_of(stored: Stored) -> Result<Entry, StorageError> {
     let payload: EntryPayload<Types> =
         payload_of(stored.kind, stored.payload).ok_or_else(|| {
