@@ -25,7 +25,7 @@ use crate::{
     exit::{ExitCode, Failure},
     intake::Intake,
     keys,
-    mesh::{Channel, Mesh, MeshConfig, Peer},
+    mesh::{Channel, Counters, Mesh, MeshConfig, Peer},
     metrics::Metrics,
     order::{
         Order,
@@ -412,9 +412,11 @@ impl Telling {
         mut chain: watch::Receiver<ChainStatus>,
         status: watch::Sender<NodeStatus>,
     ) {
+        let mut counted = Counters::default();
         loop {
             let now = self.status(&chain.borrow_and_update());
             self.metrics.voting.set(i64::from(now.voting));
+            counted = self.count_frames(counted);
             self.metrics
                 .pending_transactions
                 .set(self.intake.waiting().try_into().unwrap_or(i64::MAX));
@@ -436,6 +438,21 @@ impl Telling {
                 Err(_) => {}
             }
         }
+    }
+
+    /// What the mesh has not taken since the last look.
+    fn count_frames(&self, before: Counters) -> Counters {
+        let now = self.mesh.counters();
+        let reasons = [
+            ("queue_full", now.dropped - before.dropped),
+            ("malformed", now.frames_malformed - before.frames_malformed),
+            ("overloaded", now.overloaded - before.overloaded),
+            ("unauthenticated", now.unauthenticated - before.unauthenticated),
+        ];
+        for (reason, more) in reasons {
+            self.metrics.frames_dropped.with_label_values(&[reason]).inc_by(more);
+        }
+        now
     }
 
     fn status(&self, chain: &ChainStatus) -> NodeStatus {
