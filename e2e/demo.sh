@@ -7,6 +7,7 @@ base=${BASE_PORT:-9984}
 work=$(mktemp -d)
 data=$work/federation
 federation=
+touch "$work/dev.log"
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
   bold=$'\e[1m' dim=$'\e[2m' green=$'\e[32m' cyan=$'\e[36m' red=$'\e[31m' plain=$'\e[0m'
@@ -67,25 +68,25 @@ bob=$(public "$work/bob.key")
 carol=$(public "$work/carol.key")
 run "asset create --key alice.key --data '{\"bicycle\": {\"serial\": \"CAIRN-001\"}}'"
 asset=$("$cairn" --output json asset create --url "$(url 0)" --key "$work/alice.key" \
-  --data '{"bicycle": {"serial": "CAIRN-001"}}' | field id)
+  --data '{"bicycle": {"serial": "CAIRN-001"}}' | field asset_id)
 [ -n "$asset" ] || fail "no asset was made"
 good "decided by the federation: asset ${asset:0:16}…"
 
 chapter "Alice gives it to Bob"
 run "asset transfer --key alice.key --asset ${asset:0:8}… --to bob"
 transfer=$("$cairn" --output json asset transfer --url "$(url 0)" --key "$work/alice.key" \
-  --asset "$asset" --to "$bob" | field id)
+  --asset "$asset" --to "$bob" | field transaction_id)
 [ -n "$transfer" ] || fail "the transfer was not committed"
 good "committed: transaction ${transfer:0:16}…"
 
 chapter "Alice tries to give it to Carol as well"
-run "asset transfer --key alice.key --output-reference ${asset:0:8}…:0 --to carol"
+run "asset transfer --key alice.key --spend ${asset:0:8}…:0 --to carol"
 if refused=$("$cairn" asset transfer --url "$(url 1)" --key "$work/alice.key" \
   --asset "$asset" --spend "$asset:0" --to "$carol" 2>&1); then
   fail "the double spend was accepted"
 fi
-case $refused in *"already spent"*) good "refused by every validator, for the same reason:" ;; *) fail "refused for another reason: $refused" ;; esac
-say "  ${refused#error: }"
+case $refused in *"already spent"*) good "refused, and everyone is told the same reason:" ;; *) fail "refused for another reason: $refused" ;; esac
+say "  ${refused#*: }"
 
 chapter "Another validator has the same asset"
 reaches 3 2 || fail "validator-3 did not reach height 2"

@@ -9,6 +9,7 @@ npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 port=${BASE_PORT:-24984}
 data=$(mktemp -d)
 log="$data/dev.log"
+touch "$log"
 "$cairn" dev --data "$data/federation" --base-port "$port" >"$log" 2>&1 &
 federation=$!
 finish() {

@@ -4,10 +4,11 @@ use std::{collections::HashSet, sync::Arc};
 
 use crate::{
     ids::{OutputReference, TransactionId},
+    json::Strictness,
     refusal::{Recorded, Refusal},
     rules::{self, OutputRow, OutputState, Reads, View},
     state::{Changes, StateHash},
-    transaction::{Admitted, Output},
+    transaction::{Admitted, Output, admit, claimed_id, parse},
 };
 
 /// What became of one transaction of a block.
@@ -26,6 +27,46 @@ pub struct Execution {
     pub outcomes: Vec<Outcome>,
     /// What storing the block changes.
     pub changes: Changes,
+}
+
+/// Checks a body's transactions by themselves, by the strict rules, all signatures in one
+/// go. What `known` returns for a transaction's exact bytes was admitted before and is not checked again:
+/// every validator comes to the same result.
+pub fn candidates(
+    body: &[Arc<[u8]>],
+    known: impl Fn(&[u8]) -> Option<Arc<Admitted>>,
+) -> Vec<Candidate> {
+    let refuse = |bytes: &Arc<[u8]>, refusal| Candidate::Refused {
+        bytes: Arc::clone(bytes),
+        claimed_id: claimed_id(bytes),
+        refusal,
+    };
+    let mut unchecked = Vec::with_capacity(body.len());
+    let answers: Vec<Option<Candidate>> = body
+        .iter()
+        .map(|bytes| {
+            if let Some(admitted) = known(bytes) {
+                return Some(Candidate::Admitted(admitted));
+            }
+            match parse(Arc::clone(bytes), Strictness::Strict) {
+                Ok(parsed) => {
+                    unchecked.push(parsed);
+                    None
+                }
+                Err(refusal) => Some(refuse(bytes, refusal)),
+            }
+        })
+        .collect();
+    let mut checked = admit(unchecked).into_iter().map(|answer| match answer {
+        Ok(transaction) => Candidate::Admitted(Arc::new(transaction)),
+        Err(parsed) => Candidate::Refused {
+            bytes: Arc::clone(parsed.bytes()),
+            claimed_id: Some(parsed.id()),
+            refusal: Refusal::SignatureInvalid,
+        },
+    });
+    let mut next = || checked.next().expect("each parsed transaction is answered");
+    answers.into_iter().map(|answer| answer.unwrap_or_else(&mut next)).collect()
 }
 
 /// Executes transactions in order on top of `view`: a later one sees what an earlier one

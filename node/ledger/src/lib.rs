@@ -19,10 +19,12 @@
 //! 11. [`genesis`]: who founded the chain; its hash is the chain's name.
 //! 12. [`block`], [`vote`]: headers, bodies, votes, certificates.
 //! 13. [`receipt`]: proof, for anyone, offline, that a transaction was decided.
+//! 14. [`audit`]: a whole ledger, checked from the first block to the last.
 
 // A new variant must be thought about wherever the rules branch.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod audit;
 pub mod block;
 pub mod condition;
 pub mod encoding;

@@ -11,12 +11,10 @@ use std::{collections::VecDeque, sync::Arc};
 
 use cairn_ledger::{
     block::{self, Block, Body, Header, Tip},
-    execution::{self, Candidate, Execution},
+    execution::{self, Candidate, Execution, candidates},
     ids::{BlockId, Height, Position, TransactionId},
-    json::Strictness,
     limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX},
-    refusal::Refusal,
-    transaction::{self, Admitted},
+    transaction::Admitted,
     vote::Certificate,
 };
 
@@ -76,43 +74,6 @@ pub fn prepare(
             }
         })
         .collect()
-}
-
-fn candidates(
-    body: &[Arc<[u8]>],
-    known: impl Fn(&[u8]) -> Option<Arc<Admitted>>,
-) -> Vec<Candidate> {
-    let refuse = |bytes: &Arc<[u8]>, refusal| Candidate::Refused {
-        bytes: Arc::clone(bytes),
-        claimed_id: transaction::claimed_id(bytes),
-        refusal,
-    };
-    let mut parsed = Vec::with_capacity(body.len());
-    let answers: Vec<_> = body
-        .iter()
-        .map(|bytes| {
-            if let Some(admitted) = known(bytes) {
-                return Some(Candidate::Admitted(admitted));
-            }
-            match transaction::parse(Arc::clone(bytes), Strictness::Strict) {
-                Ok(transaction) => {
-                    parsed.push(transaction);
-                    None
-                }
-                Err(refusal) => Some(refuse(bytes, refusal)),
-            }
-        })
-        .collect();
-    let mut admitted = transaction::admit(parsed).into_iter();
-    let mut by_signature = || match admitted.next().expect("each parsed one is answered") {
-        Ok(transaction) => Candidate::Admitted(Arc::new(transaction)),
-        Err(parsed) => Candidate::Refused {
-            bytes: Arc::clone(parsed.bytes()),
-            claimed_id: Some(parsed.id()),
-            refusal: Refusal::SignatureInvalid,
-        },
-    };
-    answers.into_iter().map(|answer| answer.unwrap_or_else(&mut by_signature)).collect()
 }
 
 /// Why a decided block cannot be stored now.

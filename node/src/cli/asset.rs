@@ -31,6 +31,36 @@ pub(super) enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Fetch the receipt of a transaction: proof, for anyone, that the federation decided it
+    #[command(after_help = "Example:\n  \
+        cairn asset receipt ID > receipt.json\n  \
+        cairn verify receipt receipt.json --genesis genesis.json")]
+    Receipt {
+        /// The transaction's id
+        id: TransactionId,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+/// Show how far a validator is.
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    server: Server,
+}
+
+/// The height that a validator answers from, and who may vote.
+pub(super) fn status(arguments: &Status) -> Result<Printed, Failure> {
+    let api = Api::of(&arguments.server)?;
+    let (height, validators) = api.get_at("/api/v1/validators")?;
+    let count = validators.as_array().map_or(0, Vec::len);
+    let fields = [
+        ("url", api.url.clone()),
+        ("height", height.to_string()),
+        ("validators", count.to_string()),
+    ];
+    Ok(Printed::fields(&fields, json!({ "url": api.url, "height": height, "validators": count })))
 }
 
 #[derive(Debug, Args)]
@@ -99,7 +129,14 @@ pub(super) fn run(command: Command) -> Result<Printed, Failure> {
         Command::Create(arguments) => create(&arguments),
         Command::Transfer(arguments) => transfer(&arguments),
         Command::Show { id, server } => show(&Api::of(&server)?, &id),
+        Command::Receipt { id, server } => receipt(&Api::of(&server)?, &id),
     }
+}
+
+/// The receipt as the validator gave it, in either form of output: it is a file's content.
+fn receipt(api: &Api, id: &TransactionId) -> Result<Printed, Failure> {
+    let receipt = api.get(&format!("/api/v2/transactions/{id}/receipt"))?;
+    Ok(Printed { table: format!("{receipt:#}\n"), json: Some(receipt) })
 }
 
 fn create(arguments: &Create) -> Result<Printed, Failure> {
@@ -258,6 +295,16 @@ impl Api {
     fn get(&self, path: &str) -> Result<Value, Failure> {
         let answer = self.agent.get(format!("{}{path}", self.url)).call();
         self.read(answer)
+    }
+
+    /// The same, with the height that the answer is true at.
+    fn get_at(&self, path: &str) -> Result<(u64, Value), Failure> {
+        let answer = self.agent.get(format!("{}{path}", self.url)).call();
+        let height = answer.as_ref().ok().and_then(|answer| answer.headers().get("cairn-height"));
+        let height = height.and_then(|text| text.to_str().ok()?.parse().ok());
+        let value = self.read(answer)?;
+        let missing = || Failure::general(format!("{} does not say its height", self.url));
+        Ok((height.ok_or_else(missing)?, value))
     }
 
     fn post(&self, path: &str, body: &[u8]) -> Result<Value, Failure> {

@@ -5,6 +5,7 @@ mod asset;
 mod dev;
 mod genesis;
 mod key;
+mod ledger;
 mod node;
 mod print;
 mod verify;
@@ -55,6 +56,10 @@ enum Command {
     /// Make and show keys
     #[command(subcommand)]
     Key(key::Command),
+    /// Show how far a validator is
+    Status(asset::Status),
+    /// Write a stopped validator's whole ledger into a file
+    Export(ledger::Export),
     /// Make, show and check the record that founds a chain
     #[command(subcommand)]
     Genesis(genesis::Command),
@@ -96,6 +101,8 @@ fn run(command: Command, output: Output) -> Result<Printed, Failure> {
         Command::Key(command) => key::run(command),
         Command::Genesis(command) => genesis::run(command),
         Command::Asset(command) => asset::run(command),
+        Command::Status(arguments) => asset::status(&arguments),
+        Command::Export(arguments) => ledger::export(&arguments),
         Command::Verify(command) => verify::run(&command),
     }
 }

@@ -1,6 +1,9 @@
 //! `cairn verify`: proofs, checked offline against a genesis and nothing else.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use cairn_ledger::{
     execution::Outcome,
@@ -9,7 +12,7 @@ use cairn_ledger::{
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{genesis, print::Printed};
+use super::{genesis, ledger, print::Printed};
 use crate::exit::Failure;
 
 /// Larger than the receipt of the largest transaction.
@@ -28,10 +31,27 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE")]
         genesis: PathBuf,
     },
+    /// Check a whole exported ledger: every certificate, every signature, every rule
+    #[command(after_help = "Example:\n  \
+        cairn export --config validator-0/cairn.toml --out ledger.cairn\n  \
+        cairn verify ledger ledger.cairn --genesis genesis.json")]
+    Ledger {
+        /// Exported ledger
+        file: PathBuf,
+        /// The genesis of the chain that you trust
+        #[arg(long, value_name = "FILE")]
+        genesis: PathBuf,
+    },
 }
 
 pub(super) fn run(command: &Command) -> Result<Printed, Failure> {
-    let Command::Receipt { file, genesis } = command;
+    match command {
+        Command::Receipt { file, genesis } => receipt(file, genesis),
+        Command::Ledger { file, genesis } => ledger::verify(file, genesis),
+    }
+}
+
+fn receipt(file: &Path, genesis: &Path) -> Result<Printed, Failure> {
     let genesis = genesis::read(genesis)?;
     let fail = |why: String| Failure::general(format!("{}: {why}", file.display()));
     let size = fs::metadata(file).map_err(|error| fail(format!("cannot be read: {error}")))?.len();
@@ -61,7 +81,8 @@ fn printed(proven: &Proven, chain: &str) -> Printed {
     ];
     fields.extend(reason.clone().map(|reason| ("reason", reason)));
     fields.push(("block", format!("height {}, index {}", place.height, place.index)));
-    fields.push(("time", format!("{time_ms} ms after 1970-01-01 UTC")));
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(*time_ms);
+    fields.push(("time", httpdate::fmt_http_date(time)));
     fields.push(("signed by", signers.join(", ")));
     let json = json!({
         "chain": chain, "transaction_id": id, "outcome": word, "reason": reason,

@@ -1,0 +1,217 @@
+//! `cairn export` and `cairn verify ledger`: a whole ledger as a file that anyone can check.
+//!
+//! The file: a magic line, the chain id (32 bytes), then every block in height order in its
+//! binary form, each with its length (u32, big-endian) in front. Two validators of one chain
+//! export the same bytes, up to the height that they have.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, BufWriter, IsTerminal, Read, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use cairn_ledger::{
+    audit::{Audit, Totals},
+    genesis::Genesis,
+    ids::Height,
+    limits::FRAME_BYTES_MAX,
+};
+use clap::Args;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{genesis, print::Printed};
+use crate::{
+    clock::Stopwatch,
+    config::{Config, Overrides},
+    exit::{ExitCode, Failure},
+    store::{Store, StoreError, embedded::Embedded},
+};
+
+const MAGIC: &[u8] = b"cairn ledger export 1\n";
+
+/// Write the whole ledger of a validator, which must not be running, into a file
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  \
+    cairn export --config validator-0/cairn.toml --out ledger.cairn\n  \
+    cairn verify ledger ledger.cairn --genesis genesis.json")]
+pub(super) struct Export {
+    /// Configuration file of the validator
+    #[arg(long, env = "CAIRN_CONFIG", value_name = "FILE")]
+    config: PathBuf,
+    #[command(flatten)]
+    overrides: Overrides,
+    /// Where to write; a file that is there is not overwritten
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+pub(super) fn export(arguments: &Export) -> Result<Printed, Failure> {
+    let config = Config::load(&arguments.config, &arguments.overrides)?;
+    let genesis = Arc::new(genesis::read(&config.genesis)?);
+    let store = Embedded::open(&config.data, Arc::clone(&genesis)).map_err(store_failure)?;
+    let fail = |error: io::Error| {
+        Failure::general(format!("{} cannot be written: {error}", arguments.out.display()))
+    };
+    let file = File::create_new(&arguments.out).map_err(fail)?;
+    let mut out = Hashed { file: BufWriter::new(file), hash: Sha256::new(), bytes: 0 };
+    out.put(MAGIC).and_then(|()| out.put(&genesis.chain().0)).map_err(fail)?;
+
+    let tip = store.tip().0.height;
+    let mut progress = Progress::new(tip.0);
+    let mut transactions = 0;
+    let mut height = Height(1);
+    while let Some(block) = store.block(height).map_err(store_failure)? {
+        block.certificate.verify(&genesis).map_err(|error| {
+            Failure::new(ExitCode::Corrupt, format!("the certificate of block {height}: {error}"))
+        })?;
+        let bytes = block.encode(genesis.validators().len());
+        let length = u32::try_from(bytes.len()).expect("a block is one frame");
+        out.put(&length.to_be_bytes()).and_then(|()| out.put(&bytes)).map_err(fail)?;
+        transactions += u64::from(block.header.transactions);
+        progress.at(height.0);
+        height = height.next();
+    }
+    progress.done();
+    store.stop();
+    let Hashed { file, hash, bytes } = out;
+    file.into_inner().map_err(|error| fail(error.into_error()))?.sync_all().map_err(fail)?;
+    let sha256 = hex::encode(hash.finalize());
+    let fields = [
+        ("exported", format!("{tip} blocks, {transactions} transactions, {bytes} bytes")),
+        ("sha-256", sha256.clone()),
+        ("file", arguments.out.display().to_string()),
+    ];
+    let json = json!({
+        "blocks": tip, "transactions": transactions, "bytes": bytes, "sha256": sha256, "file": arguments.out,
+    });
+    Ok(Printed::fields(&fields, json))
+}
+
+/// Checks an exported ledger against a genesis: every certificate, signature and rule.
+pub(super) fn verify(path: &Path, genesis: &Path) -> Result<Printed, Failure> {
+    let genesis = Arc::new(genesis::read(genesis)?);
+    let fail = |why: String| Failure::general(format!("{}: {why}", path.display()));
+    let file = File::open(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
+    let size = file.metadata().map_err(|error| fail(error.to_string()))?.len();
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut head = [0; MAGIC.len() + 32];
+    reader.read_exact(&mut head).map_err(|_| fail("is no exported ledger".to_owned()))?;
+    if head[..MAGIC.len()] != *MAGIC {
+        return Err(fail("is no exported ledger of a version that this one reads".to_owned()));
+    }
+    if head[MAGIC.len()..] != genesis.chain().0 {
+        let chain = hex::encode(&head[MAGIC.len()..]);
+        return Err(fail(format!("is of chain {chain}, the genesis is of {}", genesis.chain())));
+    }
+    let watch = Stopwatch::start();
+    let mut audit = Audit::new(Arc::clone(&genesis));
+    let mut progress = Progress::new(size);
+    let mut read = head.len() as u64;
+    while let Some(bytes) = next_block(&mut reader).map_err(&fail)? {
+        read += 4 + bytes.len() as u64;
+        audit.check(&bytes).map_err(|error| {
+            let after = audit.tip().height;
+            fail(format!("does not hold after block {after}: {error}"))
+        })?;
+        progress.at(read);
+    }
+    progress.done();
+    Ok(verified(&audit, &genesis, watch.seconds()))
+}
+
+fn verified(audit: &Audit, genesis: &Genesis, seconds: f64) -> Printed {
+    let Totals { blocks, committed, refused, signatures } = audit.totals();
+    let tip = audit.tip();
+    let rate = (committed + refused) as f64 / seconds.max(1e-9);
+    let fields = [
+        (
+            "verified",
+            format!("{blocks} blocks of {}, every certificate and every rule", genesis.name()),
+        ),
+        (
+            "transactions",
+            format!("{committed} committed, {refused} refused, {signatures} signatures checked"),
+        ),
+        ("state root", tip.state_root.to_string()),
+        ("took", format!("{seconds:.2} s, {rate:.0} transactions a second")),
+    ];
+    let json = json!({
+        "blocks": blocks, "committed": committed, "refused": refused, "signatures": signatures,
+        "block": tip.block, "state_root": tip.state_root, "seconds": seconds,
+    });
+    Printed::fields(&fields, json)
+}
+
+/// The next block's bytes; nothing at the end of the file.
+fn next_block(reader: &mut impl Read) -> Result<Option<Vec<u8>>, String> {
+    let mut length = [0; 4];
+    let mut got = 0;
+    while got < length.len() {
+        match reader.read(&mut length[got..]).map_err(|error| error.to_string())? {
+            0 if got == 0 => return Ok(None),
+            0 => return Err("ends in the middle of a block".to_owned()),
+            more => got += more,
+        }
+    }
+    let length = u32::from_be_bytes(length) as usize;
+    if length > FRAME_BYTES_MAX {
+        return Err(format!("holds a block of {length} bytes; at most {FRAME_BYTES_MAX} fit"));
+    }
+    let mut bytes = vec![0; length];
+    reader.read_exact(&mut bytes).map_err(|_| "ends in the middle of a block".to_owned())?;
+    Ok(Some(bytes))
+}
+
+struct Hashed {
+    file: BufWriter<File>,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Hashed {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
+        self.file.write_all(bytes)
+    }
+}
+
+/// A line on a terminal that says how far it is.
+struct Progress {
+    of: u64,
+    percent: u64,
+    shown: bool,
+}
+
+impl Progress {
+    fn new(of: u64) -> Self {
+        Self { of: of.max(1), percent: 0, shown: io::stderr().is_terminal() }
+    }
+
+    fn at(&mut self, now: u64) {
+        let percent = (now * 100 / self.of).min(100);
+        if self.shown && percent != self.percent {
+            self.percent = percent;
+            let bar = "#".repeat(usize::try_from(percent / 4).expect("a percentage is small"));
+            eprint!("\r  [{bar:<25}] {percent:>3} %");
+        }
+    }
+
+    fn done(&self) {
+        if self.shown && self.percent > 0 {
+            eprint!("\r{:40}\r", "");
+        }
+    }
+}
+
+fn store_failure(error: StoreError) -> Failure {
+    let code = match &error {
+        StoreError::Corrupt { .. } => ExitCode::Corrupt,
+        StoreError::Foreign(_) => ExitCode::DataDirectory,
+        StoreError::Full { .. } => ExitCode::DiskFull,
+        StoreError::Io { .. } => ExitCode::StorageFailed,
+    };
+    Failure::new(code, error)
+}
