@@ -18,6 +18,9 @@ use crate::exit::Failure;
 /// Larger than the receipt of the largest transaction.
 const RECEIPT_FILE_BYTES_MAX: u64 = 4 << 20;
 
+/// The last moment that the printed form of a time has room for.
+const YEAR_9999_MS: u64 = 253_402_300_799_000;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Check a receipt: was this transaction decided by that federation?
@@ -81,7 +84,7 @@ fn printed(proven: &Proven, chain: &str) -> Printed {
     ];
     fields.extend(reason.clone().map(|reason| ("reason", reason)));
     fields.push(("block", format!("height {}, index {}", place.height, place.index)));
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis(*time_ms);
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis((*time_ms).min(YEAR_9999_MS));
     fields.push(("time", httpdate::fmt_http_date(time)));
     fields.push(("signed by", signers.join(", ")));
     let json = json!({
