@@ -10,6 +10,8 @@ mod bodies;
 mod catch_up;
 mod heard;
 mod height;
+#[cfg(test)]
+mod loss;
 #[cfg(feature = "planted-bugs")]
 mod plant;
 mod record;

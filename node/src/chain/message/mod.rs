@@ -6,6 +6,8 @@
 
 mod codec;
 mod edge;
+#[cfg(test)]
+mod tests;
 
 use cairn_ledger::{
     block::Header,
