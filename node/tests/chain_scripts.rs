@@ -7,6 +7,7 @@
 //! height 1, round 0. The scripts' world watches what no script can print: what is signed is
 //! on record before it leaves, and a slot is signed once.
 
+#[cfg(test)]
 #[path = "chain_scripts_world/mod.rs"]
 mod world;
 

@@ -66,7 +66,7 @@ fn rounds_far_ahead_are_not_counted_not_even_after_a_replay() {
 /// The library panics when its own certificate is refused. That is as it should be: the
 /// process ends, and nothing that a foreign hand signed is stored as decided.
 #[test]
-#[should_panic]
+#[should_panic(expected = "certificate is not valid")]
 fn precommits_that_passed_no_edge_decide_nothing() {
     let mut core = core();
     core.step(In::StartHeight(Height(1))).unwrap();

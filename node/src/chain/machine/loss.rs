@@ -28,7 +28,7 @@ struct Event {
 }
 
 enum What {
-    Input(Input),
+    Input(Box<Input>),
     /// With the number of the setting: an older one was replaced or cancelled.
     Timer(Timer, u64),
 }
@@ -83,9 +83,9 @@ impl Run {
             loss_percent: if seed % 5 == 4 { 40 } else { 10 + seed % 11 },
         };
         for node in 0..VALIDATORS {
-            run.at(0, node, What::Input(Input::Start { journal: Vec::new() }));
+            run.tell(0, node, Input::Start { journal: Vec::new() });
             for peer in (0..VALIDATORS).filter(|peer| *peer != node) {
-                run.at(1, node, What::Input(Input::PeerConnected(peer)));
+                run.tell(1, node, Input::PeerConnected(peer));
             }
             run.bring_work(node);
         }
@@ -119,7 +119,7 @@ impl Run {
             let Some(Event { at_ms, node, what, .. }) = self.events.pop() else { return };
             self.now_ms = at_ms;
             let input = match what {
-                What::Input(input) => input,
+                What::Input(input) => *input,
                 What::Timer(timer, set) => {
                     if self.timers[usize::from(node)].get(&timer) != Some(&set) {
                         continue;
@@ -135,7 +135,7 @@ impl Run {
     }
 
     fn tell(&mut self, after_ms: u64, node: u16, input: Input) {
-        self.at(after_ms, node, What::Input(input));
+        self.at(after_ms, node, What::Input(Box::new(input)));
     }
 
     /// The log reaches some nodes much later than others; those are woken by the others.

@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use cairn_ledger::{
     block::Header,
     genesis::Validator,
-    ids::{Hash, Position},
+    ids::{BlockId, Hash, Position},
     vote::{Certificate, VoteKind, proposal_sign_bytes, vote_sign_bytes},
 };
 
