@@ -214,7 +214,8 @@ impl Running {
         let addresses = addresses(&config, &genesis, me)?;
         let mesh =
             Mesh::new(MeshConfig { genesis: Arc::clone(&genesis), me, member_key, addresses });
-        let opening = Opening { config: &config, genesis: &genesis, me, mesh: &mesh };
+        let opening =
+            Opening { config: &config, genesis: &genesis, me, mesh: &mesh, metrics: &metrics };
         let (order, order_failed) = opening.order(&signing, store.tip().0.order).await?;
         let intake = open_intake(&config, &order, &store, &metrics);
         let Signing { member: _, key, from, journal, replay, not_because: _ } = signing;
@@ -334,6 +335,7 @@ struct Opening<'a> {
     genesis: &'a Genesis,
     me: Peer,
     mesh: &'a Arc<Mesh>,
+    metrics: &'a Metrics,
 }
 
 /// A log, and a watch that says when it has failed for good.
@@ -376,6 +378,7 @@ impl Opening<'_> {
             opened => opened,
         };
         let (raft, service) = opened.map_err(order_failure)?;
+        raft.count_syncs(self.metrics.fsync.with_label_values(&["raft"]));
         self.mesh.serve(Channel::Raft, service);
         let (failed, has_failed) = watch::channel(None);
         let watched = Arc::clone(&raft);

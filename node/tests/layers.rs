@@ -11,7 +11,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("chain",   &["clock", "intake", "mesh", "metrics", "order", "store"]),
     ("intake",  &["metrics", "order"]),
     ("query",   &["store"]),
-    ("order",   &["mesh"]),
+    ("order",   &["clock", "mesh"]),
     ("store",   &["clock"]),
     ("mesh",    &["clock"]),
     ("config",  &["exit", "intake"]),
