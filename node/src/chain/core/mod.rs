@@ -9,6 +9,8 @@ mod context;
 mod convert;
 #[cfg(feature = "planted-bugs")]
 mod plant;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use cairn_ledger::{
 };
 
 use super::{Effect, Machine, Phase, Timer};
-use crate::mesh::Peer;
+use crate::{chain::message::ROUND_MAX, mesh::Peer};
 
 /// For so many statuses a peer is not asked, after it sent what does not hold.
 const DISTRUST_FALSE: u32 = 120;
@@ -101,6 +101,12 @@ impl Machine {
     fn proves(&self, header: &Header, certificate: &Certificate) -> Result<(), String> {
         if certificate.height != header.height || certificate.block != header.id() {
             return Err("its certificate is for another block".to_owned());
+        }
+        if certificate.round > ROUND_MAX {
+            return Err(format!(
+                "it is of round {}, at most {ROUND_MAX} is read",
+                certificate.round
+            ));
         }
         self.verify(certificate).map_err(|error| error.to_string())?;
         // A quorum's clocks have spoken: only the order of time is checked.

@@ -10,6 +10,8 @@ mod bodies;
 mod catch_up;
 mod heard;
 mod height;
+#[cfg(test)]
+mod loss;
 #[cfg(feature = "planted-bugs")]
 mod plant;
 mod record;
@@ -23,12 +25,7 @@ use std::{
     sync::Arc,
 };
 
-use cairn_ledger::{
-    block::Tip,
-    genesis::Genesis,
-    ids::{BlockId, Height},
-    signature::SigningKey,
-};
+use cairn_ledger::{block::Tip, genesis::Genesis, ids::Height, signature::SigningKey};
 #[cfg(feature = "planted-bugs")]
 pub use plant::Plant;
 pub use record::{Record, Signed, SignedKind};
@@ -83,8 +80,9 @@ pub struct Machine {
     tick_height: Height,
     /// Who was already accused of what.
     accused: BTreeSet<(SignedKind, Height, u32, Peer)>,
-    /// Peers' other blocks at the tip's height that were reported.
-    reported: BTreeSet<(Peer, BlockId)>,
+    /// Peers that were reported for claiming another block at the tip's height. One claim
+    /// each: what a liar claims next is its own to choose, and memory is ours.
+    reported: BTreeSet<Peer>,
     #[cfg(feature = "planted-bugs")]
     plant: Option<Plant>,
 }

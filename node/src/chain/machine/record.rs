@@ -12,8 +12,8 @@ use super::types::Step;
 use crate::{
     chain::message::{
         PolkaCertificate, SignedProposal, SignedVote, put_polka, put_proposal, put_round_option,
-        put_vote, take_flag, take_polka, take_proposal, take_round_option, take_validator,
-        take_vote,
+        put_vote, take_flag, take_polka, take_proposal, take_round_number, take_round_option,
+        take_validator, take_vote,
     },
     mesh::Peer,
 };
@@ -163,7 +163,7 @@ impl Record {
             1 => Self::Vote(take_vote(&mut reader, validators)?),
             2 => Self::Proposal(Box::new(take_proposal(&mut reader, validators)?)),
             3 => Self::ProposedValue {
-                round: reader.u32()?,
+                round: take_round_number(&mut reader)?,
                 header: Box::new(Header::decode(reader.raw(Header::BYTES)?)?),
                 proposer: take_validator(&mut reader, validators)?,
                 valid_round: take_round_option(&mut reader)?,
@@ -171,7 +171,7 @@ impl Record {
             },
             4 => Self::TimeoutElapsed {
                 height: Height(reader.u64()?),
-                round: reader.u32()?,
+                round: take_round_number(&mut reader)?,
                 step: match reader.u8()? {
                     1 => Step::Propose,
                     2 => Step::Prevote,

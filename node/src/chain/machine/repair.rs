@@ -103,7 +103,7 @@ impl Machine {
 
     /// Another block at the same height is a fork, or a lie: ask for its certificate.
     fn compare(&mut self, from: Peer, block: BlockId, effects: &mut Vec<Effect>) {
-        if block == self.tip.block || !self.reported.insert((from, block)) {
+        if block == self.tip.block || !self.reported.insert(from) {
             return;
         }
         let height = self.tip.height;

@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use cairn_ledger::{
     block::Header,
     genesis::Validator,
-    ids::{Hash, Position},
+    ids::{BlockId, Hash, Position},
     vote::{Certificate, VoteKind, proposal_sign_bytes, vote_sign_bytes},
 };
 
@@ -11,13 +11,13 @@ use super::*;
 use crate::chain::message::{self, Evidence, Message, SignedProposal, SignedVote, Status};
 
 /// The consensus key of a validator.
-fn key(index: u16) -> SigningKey {
+pub(super) fn key(index: u16) -> SigningKey {
     let mut seed = [7; 32];
     seed[..2].copy_from_slice(&index.to_be_bytes());
     SigningKey::from_seed(seed)
 }
 
-fn genesis(count: u16) -> Arc<Genesis> {
+pub(super) fn genesis(count: u16) -> Arc<Genesis> {
     let member = |index: u16| key(index + 1000).public();
     let validators = (0..count)
         .map(|index| Validator {
@@ -31,7 +31,7 @@ fn genesis(count: u16) -> Arc<Genesis> {
 }
 
 /// A block with one transaction that nobody looks at.
-fn header_on(tip: &Tip, proposer: u16, salt: u8) -> Header {
+pub(super) fn header_on(tip: &Tip, proposer: u16, salt: u8) -> Header {
     Header {
         chain: tip.chain,
         height: tip.height.next(),
@@ -291,4 +291,69 @@ fn a_timer_of_another_height_does_not_move_this_one() {
     let effects = machine.step(Input::TimerFired(timer(1)));
     assert_eq!(own_votes(&effects, 0), [(VoteKind::Prevote, None)]);
     assert_eq!(machine.step(Input::TimerFired(timer(1))), [], "it fires once");
+}
+
+#[test]
+fn a_flood_about_later_heights_takes_no_room_and_drowns_nobody() {
+    let (genesis, mut machine, _) = started(0, Vec::new());
+    let junk = |height: u64, round: u32, salt: u8| SignedVote {
+        kind: VoteKind::Prevote,
+        height: Height(height),
+        round,
+        block: Some(BlockId([salt; 32])),
+        validator: 3,
+        signature: [0; 64],
+    };
+    for round in 0..20_000 {
+        let salt = u8::try_from(round % 251).unwrap();
+        let _ = machine.step(received(3, Message::Vote(junk(2, round, salt))));
+        let _ = machine.step(received(3, Message::Vote(junk(3 + u64::from(round), 0, salt))));
+    }
+    assert!(machine.next.rounds().len() <= 11, "as many as the voting rules look ahead");
+    let honest = vote(&genesis, 2, VoteKind::Prevote, 2, 0, None);
+    let _ = machine.step(received(2, Message::Vote(honest.clone())));
+    assert_eq!(machine.next.rounds()[&0].prevotes[&2], honest);
+    // What is further ahead says that this node lags: one status in answer, not 20 000.
+    let far = machine.step(received(3, Message::Vote(junk(u64::MAX, 0, 0))));
+    assert_eq!(far, []);
+}
+
+#[test]
+fn who_hears_of_the_last_height_there_is_does_not_fall_over() {
+    let (genesis, mut machine, _) = started(0, Vec::new());
+    let last = vote(&genesis, 1, VoteKind::Precommit, u64::MAX, 0, None);
+    let _ = machine.step(received(1, Message::Vote(last)));
+    let status = Status {
+        height: Height(u64::MAX),
+        block: BlockId([1; 32]),
+        round: Some(u32::MAX),
+        seen: Vec::new(),
+    };
+    let effects = machine.step(received(1, Message::Status(status)));
+    assert!(effects.contains(&Effect::FetchBlocks { from: 1, height: Height(1) }));
+}
+
+#[test]
+fn what_is_decided_is_stored_after_the_own_precommit_has_left() {
+    // All votes of the others come first; this validator's own complete everything at once.
+    let (genesis, mut machine, _) = started(0, Vec::new());
+    let _ = machine.step(Input::Ordered { end: Position(1), has_work: true });
+    let header = header_on(machine.tip(), 1, 0);
+    let block = header.id();
+    let proposed = proposal(&genesis, 1, &header, 0, None);
+    let _ = machine.step(received(1, Message::Proposal(Box::new(proposed))));
+    for peer in [1, 2] {
+        for kind in [VoteKind::Prevote, VoteKind::Precommit] {
+            let vote = vote(&genesis, peer, kind, 1, 0, Some(block));
+            let _ = machine.step(received(peer, Message::Vote(vote)));
+        }
+    }
+    let effects = machine.step(Input::Examined { block, verdict: Verdict::Valid });
+    let expected =
+        BTreeSet::from([(SignedKind::Prevote, Some(block)), (SignedKind::Precommit, Some(block))]);
+    let votes = own_votes(&effects, 0).into_iter().map(|(kind, block)| (kind.into(), block));
+    assert_eq!(votes.collect::<BTreeSet<(SignedKind, _)>>(), expected);
+    assert!(matches!(effects.last(), Some(Effect::Commit { .. })), "{effects:?}");
+    assert_eq!(machine.round(), None, "the next height waits until this one is stored");
+    assert_eq!(machine.tip().height, Height(0));
 }

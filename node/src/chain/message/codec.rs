@@ -12,7 +12,7 @@ use cairn_ledger::{
 };
 
 use super::{
-    Message, PolkaCertificate, RoundCertificate, RoundCertificateKind, RoundSignature,
+    Message, PolkaCertificate, ROUND_MAX, RoundCertificate, RoundCertificateKind, RoundSignature,
     STATUS_ROUNDS_MAX, Seen, SignedProposal, SignedVote, Status,
 };
 
@@ -103,8 +103,15 @@ pub(crate) fn put_round_option(writer: &mut Writer, round: Option<u32>) {
     }
 }
 
+/// A round's number, within the bound. Invariant: every round from outside and from the
+/// disk is read here, so no sum of rounds overflows further in.
+pub(crate) fn take_round_number(reader: &mut Reader<'_>) -> Result<u32, DecodeError> {
+    let round = reader.u32()?;
+    if round <= ROUND_MAX { Ok(round) } else { Err(reader.malformed()) }
+}
+
 pub(crate) fn take_round_option(reader: &mut Reader<'_>) -> Result<Option<u32>, DecodeError> {
-    Ok(if take_flag(reader)? { Some(reader.u32()?) } else { None })
+    Ok(if take_flag(reader)? { Some(take_round_number(reader)?) } else { None })
 }
 
 pub(crate) fn put_vote(writer: &mut Writer, vote: &SignedVote) {
@@ -121,7 +128,7 @@ pub(crate) fn take_vote(
     Ok(SignedVote {
         kind: take_kind(reader)?,
         height: Height(reader.u64()?),
-        round: reader.u32()?,
+        round: take_round_number(reader)?,
         block: take_block(reader)?,
         validator: take_validator(reader, validators)?,
         signature: reader.array()?,
@@ -141,7 +148,7 @@ pub(crate) fn take_proposal(
 ) -> Result<SignedProposal, DecodeError> {
     Ok(SignedProposal {
         header: Header::decode(reader.raw(Header::BYTES)?)?,
-        round: reader.u32()?,
+        round: take_round_number(reader)?,
         valid_round: take_round_option(reader)?,
         validator: take_validator(reader, validators)?,
         signature: reader.array()?,
@@ -161,7 +168,7 @@ pub(crate) fn take_polka(
     reader: &mut Reader<'_>,
     validators: usize,
 ) -> Result<PolkaCertificate, DecodeError> {
-    let (height, round) = (Height(reader.u64()?), reader.u32()?);
+    let (height, round) = (Height(reader.u64()?), take_round_number(reader)?);
     let block = BlockId(reader.array()?);
     let count = reader.count(validators)?;
     let mut signatures: Vec<(u16, [u8; 64])> = Vec::with_capacity(count);
@@ -190,7 +197,7 @@ fn put_round(writer: &mut Writer, certificate: &RoundCertificate) {
 }
 
 fn take_round(reader: &mut Reader<'_>, validators: usize) -> Result<RoundCertificate, DecodeError> {
-    let (height, round) = (Height(reader.u64()?), reader.u32()?);
+    let (height, round) = (Height(reader.u64()?), take_round_number(reader)?);
     let kind = match reader.u8()? {
         1 => RoundCertificateKind::Precommit,
         2 => RoundCertificateKind::Skip,
@@ -228,7 +235,7 @@ fn take_status(reader: &mut Reader<'_>, validators: usize) -> Result<Status, Dec
     let count = reader.count(STATUS_ROUNDS_MAX)?;
     let mut seen: Vec<Seen> = Vec::with_capacity(count);
     for _ in 0..count {
-        let (round, proposal) = (reader.u32()?, take_flag(reader)?);
+        let (round, proposal) = (take_round_number(reader)?, take_flag(reader)?);
         let prevotes = take_bitmap(reader, validators)?;
         let precommits = take_bitmap(reader, validators)?;
         if seen.last().is_some_and(|previous| previous.round >= round) {

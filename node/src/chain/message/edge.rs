@@ -1,4 +1,4 @@
-//! What is checked of a message before it is queued: membership and signatures.
+//! What is checked of a message before it is queued: membership, power and signatures.
 
 use cairn_ledger::{
     genesis::Genesis,
@@ -6,7 +6,9 @@ use cairn_ledger::{
     vote::{VoteKind, proposal_sign_bytes, vote_sign_bytes},
 };
 
-use super::{Message, PolkaCertificate, RoundCertificate, SignedProposal, SignedVote};
+use super::{
+    Message, PolkaCertificate, RoundCertificate, RoundCertificateKind, SignedProposal, SignedVote,
+};
 use crate::{chain::core::proposer, mesh::Peer};
 
 /// Whether every signature in `message` holds and every signer is a validator of this
@@ -61,6 +63,7 @@ fn verify_vote(genesis: &Genesis, vote: &SignedVote) -> Result<(), &'static str>
 
 fn verify_polka(genesis: &Genesis, certificate: &PolkaCertificate) -> Result<(), &'static str> {
     let PolkaCertificate { height, round, block, signatures } = certificate;
+    holds_more_than(genesis, 2, signatures.iter().map(|(validator, _)| *validator))?;
     let message =
         vote_sign_bytes(&genesis.chain(), VoteKind::Prevote, *height, *round, Some(*block));
     let claims: Result<Vec<_>, _> = signatures
@@ -71,7 +74,16 @@ fn verify_polka(genesis: &Genesis, certificate: &PolkaCertificate) -> Result<(),
 }
 
 fn verify_round(genesis: &Genesis, certificate: &RoundCertificate) -> Result<(), &'static str> {
-    let RoundCertificate { height, round, kind: _, signatures } = certificate;
+    let RoundCertificate { height, round, kind, signatures } = certificate;
+    let thirds = match kind {
+        RoundCertificateKind::Precommit => 2,
+        RoundCertificateKind::Skip => 1,
+    };
+    holds_more_than(genesis, thirds, signatures.iter().map(|signed| signed.validator))?;
+    let ends = *kind == RoundCertificateKind::Precommit;
+    if ends && signatures.iter().any(|signed| signed.kind != VoteKind::Precommit) {
+        return Err("prevotes do not end a round");
+    }
     let chain = genesis.chain();
     let messages: Vec<_> = signatures
         .iter()
@@ -83,6 +95,30 @@ fn verify_round(genesis: &Genesis, certificate: &RoundCertificate) -> Result<(),
         .map(|(signed, message)| claim(genesis, signed.validator, message, signed.signature))
         .collect();
     all_hold(&claims?)
+}
+
+/// Whether the signers are distinct validators with more than so many thirds of the power.
+/// Before the signatures are checked, as it costs nothing.
+fn holds_more_than(
+    genesis: &Genesis,
+    thirds: u128,
+    signers: impl Iterator<Item = Peer>,
+) -> Result<(), &'static str> {
+    let (mut have, mut previous) = (0_u64, None);
+    for index in signers {
+        let validator = genesis.validators().get(usize::from(index));
+        if previous.is_some_and(|previous| previous >= index) {
+            return Err("the signers are not distinct and ascending");
+        }
+        previous = Some(index);
+        // No overflow: distinct validators are part of a total that genesis bounds.
+        have += validator.ok_or("the signer is not a validator")?.power;
+    }
+    if u128::from(have) * 3 > u128::from(genesis.total_power()) * thirds {
+        Ok(())
+    } else {
+        Err("the signers hold too little power for a certificate")
+    }
 }
 
 fn claim<'a>(

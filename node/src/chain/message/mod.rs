@@ -6,6 +6,8 @@
 
 mod codec;
 mod edge;
+#[cfg(test)]
+mod tests;
 
 use cairn_ledger::{
     block::Header,
@@ -14,7 +16,7 @@ use cairn_ledger::{
 };
 pub(crate) use codec::{
     put_polka, put_proposal, put_round_option, put_vote, take_flag, take_polka, take_proposal,
-    take_round_option, take_validator, take_vote,
+    take_round_number, take_round_option, take_validator, take_vote,
 };
 pub use edge::verify;
 
@@ -126,6 +128,10 @@ pub struct Status {
     /// [`STATUS_ROUNDS_MAX`].
     pub seen: Vec<Seen>,
 }
+
+/// The last round of a height that is read: at the longest timeouts a height would have
+/// been undecided for about a year. A larger number is nobody's honest word.
+pub const ROUND_MAX: u32 = 1_000_000;
 
 /// Most rounds that one status speaks of: the newest ones.
 pub const STATUS_ROUNDS_MAX: usize = 8;
