@@ -10,3 +10,5 @@ mod client;
 mod crashes;
 #[path = "processes/federation.rs"]
 mod federation;
+#[path = "processes/trouble.rs"]
+mod trouble;

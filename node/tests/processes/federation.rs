@@ -221,11 +221,14 @@ impl Node {
 
     /// Has one new transaction committed through this validator; tries until that works.
     pub(crate) fn commits(&self) -> TransactionId {
-        until(&format!("{} commits", self.name), || {
-            let [create, _] = asset_and_transfer(0);
-            let (status, _) = self.client.commit(self.api, &create)?;
-            (status == 202).then(|| id_of(&create))
-        })
+        until(&format!("{} commits", self.name), || self.tries_to_commit())
+    }
+
+    /// One new transaction; its id if it was committed.
+    pub(crate) fn tries_to_commit(&self) -> Option<TransactionId> {
+        let [create, _] = asset_and_transfer(0);
+        let (status, _) = self.client.commit(self.api, &create)?;
+        (status == 202).then(|| id_of(&create))
     }
 }
 
