@@ -55,7 +55,18 @@ impl Client {
 
     /// Posts a transaction and waits for its fate.
     pub(crate) fn commit(&self, port: u16, transaction: &[u8]) -> Option<(u16, String)> {
-        let url = format!("http://127.0.0.1:{port}/api/v1/transactions?mode=commit");
+        self.post(port, "/api/v1/transactions?mode=commit", transaction)
+    }
+
+    /// Posts many at once and waits for the fate of all.
+    pub(crate) fn commit_many(&self, port: u16, transactions: &[Vec<u8>]) -> Option<String> {
+        let list = [b"[", transactions.join(&b","[..]).as_slice(), b"]"].concat();
+        let (status, text) = self.post(port, "/api/v2/transactions?wait=committed", &list)?;
+        (status == 200).then_some(text)
+    }
+
+    fn post(&self, port: u16, path: &str, transaction: &[u8]) -> Option<(u16, String)> {
+        let url = format!("http://127.0.0.1:{port}{path}");
         read(self.0.post(url).header("content-type", "application/json").send(transaction))
     }
 }
@@ -74,15 +85,20 @@ pub(crate) fn id_of(bytes: &[u8]) -> TransactionId {
 /// An asset that nobody else makes, and its transfer to another key.
 pub(crate) fn asset_and_transfer(number: usize) -> [Vec<u8>; 2] {
     let (from, to) = (SigningKey::from_seed(clock::random()), SigningKey::from_seed([9; 32]));
-    let data = format!(r#"{{"number":"{number}","filler":"{}"}}"#, "x".repeat(400));
-    let create = build::create(&data, "null", &[Share::to(from.public(), 1)], &from)
-        .expect("sound arguments");
+    let create = asset(number, &from, 400);
     let asset = id_of(&create);
     let output = OutputReference { transaction: asset, index: 0 };
     let spend = Spend::of(from.public(), output);
     let transfer = build::transfer(asset, "null", &[spend], &[Share::to(to.public(), 1)], &[&from])
         .expect("sound arguments");
     [create, transfer]
+}
+
+/// An asset with so many bytes of data.
+pub(crate) fn asset(number: usize, owner: &SigningKey, bytes: usize) -> Vec<u8> {
+    let data = format!(r#"{{"number":"{number}","filler":"{}"}}"#, "x".repeat(bytes));
+    let shares = [Share::to(owner.public(), 1)];
+    build::create(&data, "null", &shares, owner).expect("sound arguments")
 }
 
 /// What the clients saw.

@@ -2,11 +2,11 @@
 
 use std::{fs, time::Duration};
 
-use cairn_ledger::receipt::Receipt;
+use cairn_ledger::{receipt::Receipt, signature::SigningKey};
 use cairn_node::{clock, keys};
 
 use super::{
-    client::{Client, Load, asset_and_transfer, id_of},
+    client::{Client, Load, asset, asset_and_transfer, id_of},
     federation::{Federation, Node, until},
 };
 
@@ -48,6 +48,59 @@ fn killing_one_at_a_time_loses_nothing_and_it_catches_up_by_itself() {
         assert_eq!(status["voting"], true, "{status}");
     }
     federation.nothing_alarming();
+}
+
+/// Some die while others still come back: nobody waits for anybody.
+#[test]
+fn deaths_in_quick_succession_lose_nothing() {
+    let mut federation = Federation::start("storm", 4);
+    let load = Load::start(&federation.ports(), 6);
+    further(&load, 20);
+    for _ in 0..24 {
+        let [victims] = clock::random::<1>();
+        for (at, node) in federation.nodes.iter_mut().enumerate() {
+            if victims >> at & 1 == 1 {
+                node.kill();
+            }
+        }
+        a_moment();
+        for (at, node) in federation.nodes.iter_mut().enumerate() {
+            if victims >> at & 1 == 1 {
+                node.start();
+            }
+        }
+        a_moment();
+        a_moment();
+    }
+    federation.start_all();
+    further(&load, 20);
+    let mut acknowledged = load.stop();
+    for node in &federation.nodes {
+        acknowledged.push(node.commits());
+    }
+    federation.agrees_on(&acknowledged);
+    federation.nothing_alarming();
+}
+
+#[test]
+fn dying_while_the_first_files_are_made_leaves_nothing_in_the_way() {
+    for (chain, validators) in [1, 1, 1, 4, 4].into_iter().enumerate() {
+        let mut federation = Federation::found(&format!("first-{chain}"), validators);
+        for _ in 0..4 {
+            for node in &mut federation.nodes {
+                node.start();
+            }
+            a_moment();
+            for node in &mut federation.nodes {
+                assert!(node.is_running(), "{}", node.logged());
+                node.kill();
+            }
+        }
+        federation.start_all();
+        let id = federation.nodes[0].commits();
+        federation.agrees_on(&[id]);
+        federation.nothing_alarming();
+    }
 }
 
 #[test]
@@ -114,6 +167,35 @@ fn whoever_lost_its_disk_follows_and_never_signs_with_the_old_key() {
     federation.nothing_alarming();
 }
 
+/// So much is decided while one is away that the others have cut the log behind it: blocks
+/// are what it catches up by, and then it votes again.
+#[test]
+fn whoever_was_away_longer_than_the_log_reaches_back_catches_up_by_blocks() {
+    let mut federation = Federation::start("long-away", 4);
+    federation.nodes[3].commits();
+    federation.nodes[3].kill();
+    let (client, owner) = (Client::new(), SigningKey::from_seed(clock::random()));
+    let first_segment = federation.nodes[0].data().join("raft").join("0000000000000001.log");
+    let mut acknowledged = Vec::new();
+    until("the log is cut", || {
+        let numbers = acknowledged.len()..acknowledged.len() + 64;
+        let assets: Vec<_> = numbers.map(|number| asset(number, &owner, 60_000)).collect();
+        let answer = client.commit_many(federation.nodes[0].api, &assets)?;
+        assert_eq!(answer.matches("\"committed\"").count(), 64, "{answer}");
+        acknowledged.extend(assets.iter().map(|asset| id_of(asset)));
+        (!first_segment.exists()).then_some(())
+    });
+    federation.nodes[3].start_and_serve();
+    acknowledged.push(federation.nodes[3].commits());
+    federation.agrees_on(&acknowledged);
+    // The quorum needs it now.
+    federation.nodes[0].kill();
+    acknowledged.push(federation.nodes[3].commits());
+    federation.start_all();
+    federation.agrees_on(&acknowledged);
+    federation.nothing_alarming();
+}
+
 #[test]
 fn three_of_four_decide_two_do_not_and_three_go_on() {
     let mut federation = Federation::start("quorum", 4);
@@ -131,14 +213,12 @@ fn three_of_four_decide_two_do_not_and_three_go_on() {
     let height = federation.nodes[..2].iter().filter_map(Node::end).max().unwrap();
     let client = Client::new();
     let [create, _] = asset_and_transfer(0);
+    // No answer within the client's patience, or one that leaves it open.
+    let answer = client.commit(federation.nodes[0].api, &create);
+    let code = answer.as_ref().map(|(code, _)| *code);
+    assert!(matches!(code, None | Some(503)), "{answer:?}");
     for node in &federation.nodes[..2] {
-        // No answer within the client's patience, or one that leaves it open.
-        let answer = client.commit(node.api, &create);
-        let code = answer.as_ref().map(|(code, _)| *code);
-        assert!(matches!(code, None | Some(503)), "{answer:?}");
         assert!(!node.has(&id_of(&create)), "two of four decided");
-    }
-    for node in &federation.nodes[..2] {
         assert!(node.end().unwrap() <= height, "two of four go on");
     }
     federation.nodes[2].start_and_serve();

@@ -235,6 +235,18 @@ fn an_older_block_that_is_damaged_is_never_shown_and_stops_nothing_else() {
 }
 
 #[test]
+fn a_log_that_is_damaged_before_its_end_is_not_taken_for_one_that_was_cut_short() {
+    let mut federation = settled("damaged-log");
+    let node = &mut federation.nodes[0];
+    let undo = damage(node.data().join("raft/0000000000000001.log"), |bytes| bytes[130] ^= 1);
+    let ended = node.fails();
+    assert_eq!(ended.code, Some(15), "{ended:?}");
+    assert!(ended.said.contains("RAFT_LOG_CORRUPT"), "{ended:?}");
+    drop(undo);
+    goes_on(node, 4, "the log was damaged");
+}
+
+#[test]
 fn a_second_process_on_one_directory_ends_and_the_first_goes_on() {
     let mut federation = settled("second");
     let node = &mut federation.nodes[0];
