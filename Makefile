@@ -16,33 +16,41 @@ help: ## Lists what there is
 .PHONY: demo
 demo: ## Starts a federation of four validators and tells its story
 	@echo "building cairn (release) ..."
-	@cargo build --release --quiet --bin cairn
+	@cargo build --release --quiet --locked --bin cairn
 	@e2e/demo.sh target/release/cairn
 
 .PHONY: test
-test: check test-rust test-planted test-driver test-demo ## Everything: checks, unit, simulation, processes, the official driver, the demo
+test: check test-rust test-driver test-demo test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
 	@echo "make test: all passed"
+
+# One set of features for everything in the workspace, so that nothing is built twice.
+TEST := cargo test --workspace --locked
 
 .PHONY: test-rust
 test-rust:
-	CAIRN_SIM_SEEDS=$(SIMULATION_SEEDS) cargo test --workspace
+	CAIRN_SIM_SEEDS=$(SIMULATION_SEEDS) $(TEST)
 
 .PHONY: test-planted
 test-planted: # rules broken on purpose: the simulation must notice each
-	cargo test -p cairn-node --features planted-bugs --test sim planted
+	$(TEST) --features cairn-node/planted-bugs --test sim planted
+
+.PHONY: debug
+debug:
+	@$(TEST) --no-run --quiet
 
 .PHONY: test-driver
-test-driver: # the official BigchainDB driver from npm against a running federation
-	cargo build --quiet --bin cairn
+test-driver: debug # the official BigchainDB driver from npm against a running federation
 	e2e/driver/run.sh target/debug/cairn
 
 .PHONY: test-demo
-test-demo: demo
+test-demo: debug # the demo's exit code is honest
+	BASE_PORT=25984 e2e/demo.sh target/debug/cairn
 
 .PHONY: check
 check: $(DENY) ## Format, lints, licences: looks, never writes
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --all-features -- -D warnings
+	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	@cargo fetch --quiet --locked
 	$(DENY) --offline --config .deny.toml check licenses bans sources
 
 .PHONY: fix
@@ -52,7 +60,7 @@ fix: ## Formats, and applies what clippy can mend by itself
 
 .PHONY: bench
 bench: ## Measures committed transactions per second with four validators on this machine
-	cargo build --release --bin cairn --bin cairn-bench
+	cargo build --release --locked --bin cairn --bin cairn-bench
 	target/release/cairn-bench --cairn target/release/cairn $(BENCH)
 
 $(DENY):

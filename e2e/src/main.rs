@@ -103,7 +103,7 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
     };
     eprintln!("closed loop, {} a request ...", flags.batch);
     let fast = load::closed(&addresses, flags.connections, &work).await?;
-    say_failures(&fast);
+    say(&fast);
 
     let single = |transactions: &[corpus::Signed]| Work {
         bodies: Arc::new(transactions.iter().map(|signed| signed.bytes.clone()).collect()),
@@ -113,11 +113,11 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
     };
     eprintln!("closed loop, one a request ...");
     let ones = load::closed(&addresses, flags.single_connections, &single(closed)).await?;
-    say_failures(&ones);
+    say(&ones);
     eprintln!("open loop at half of that ...");
     let half =
         load::open(&addresses, flags.single_connections, &single(open), ones.rate() / 2.0).await?;
-    say_failures(&half);
+    say(&half);
     let loaded = federation.resident_mib()?;
 
     eprintln!("reading back from other validators ...");
@@ -196,7 +196,13 @@ fn mib(values: &[f64]) -> String {
     values.iter().map(|v| format!("{v:.0}")).collect::<Vec<_>>().join(" ")
 }
 
-fn say_failures(measured: &Measured) {
+fn say(measured: &Measured) {
+    eprintln!(
+        "  {:.0} /s, p50 {:.1} ms, p99 {:.1} ms",
+        measured.rate(),
+        measured.latency_ms(0.5),
+        measured.latency_ms(0.99)
+    );
     if let Some(failure) = &measured.first_failure {
         eprintln!("  {} requests failed, the first with: {failure}", measured.failed);
     }

@@ -1,6 +1,6 @@
 //! What was asked for: `cairn.toml` as people write it, overridden by the environment and by
 //! flags, then checked. A [`Config`] is known to be well-formed; whether its files and ports are there is
-//! for [`crate::node`] to find out.
+//! for whoever starts the node to find out.
 
 use std::{
     collections::BTreeMap,

@@ -55,7 +55,7 @@ pub struct Metrics {
     pub peers_connected: IntGauge,
     /// Frames of peers that were not taken, by `reason`.
     pub frames_dropped: IntCounterVec,
-    /// Proposals seen, by `outcome` (`decided`, `nil`, `refused`).
+    /// Proposals examined, by `outcome` (`valid`, `invalid`, `missing`: its body is not here yet).
     pub proposals: IntCounterVec,
     /// Blocks that came from peers rather than from voting.
     pub sync_blocks: IntCounter,
@@ -160,7 +160,7 @@ impl Metrics {
                 "Frames of peers that were not taken",
                 &["reason"],
             ),
-            proposals: make.counters("cairn_proposals_total", "Proposals seen", &["outcome"]),
+            proposals: make.counters("cairn_proposals_total", "Proposals examined", &["outcome"]),
             sync_blocks: make.counter(
                 "cairn_sync_blocks_total",
                 "Blocks that came from peers rather than from voting",

@@ -25,7 +25,7 @@ use crate::{
     exit::{ExitCode, Failure},
     intake::Intake,
     keys,
-    mesh::{Channel, Mesh, MeshConfig, Peer},
+    mesh::{Channel, Counters, Mesh, MeshConfig, Peer},
     metrics::Metrics,
     order::{
         Order,
@@ -231,23 +231,16 @@ impl Running {
         ports: Ports,
     ) -> Result<Self, Failure> {
         let Opened { genesis, me, member_key, store } = opened;
+        let not_voting_because = signing.not_because.clone();
         let metrics = Arc::new(Metrics::new());
         let addresses = addresses(&config, &genesis, me)?;
         let mesh =
             Mesh::new(MeshConfig { genesis: Arc::clone(&genesis), me, member_key, addresses });
-        let opening = Opening { config: &config, genesis: &genesis, me, mesh: &mesh };
+        let opening =
+            Opening { config: &config, genesis: &genesis, me, mesh: &mesh, metrics: &metrics };
         let (order, order_failed) = opening.order(&signing, store.tip().0.order).await?;
-        let lookup_in = Arc::clone(&store);
-        let intake = Intake::start_with(
-            Arc::clone(&order),
-            config.intake,
-            Arc::clone(&metrics),
-            Box::new(move |id| match lookup_in.locate(id) {
-                Ok(Some(Located::Committed(place))) => Some(place),
-                Ok(Some(Located::Refused(_)) | None) | Err(_) => None,
-            }),
-        );
-        let Signing { member: _, key, from, journal, replay, not_because } = signing;
+        let intake = open_intake(&config, &order, &store, &metrics);
+        let Signing { member: _, key, from, journal, replay, not_because: _ } = signing;
         let parts = Parts {
             genesis: Arc::clone(&genesis),
             me,
@@ -268,7 +261,7 @@ impl Running {
         let telling = Telling {
             genesis: Arc::clone(&genesis),
             name: config.name.clone(),
-            not_voting_because: not_because,
+            not_voting_because,
             mesh: Arc::clone(&mesh),
             order: Arc::clone(&order),
             intake: Arc::clone(&intake),
@@ -344,12 +337,27 @@ impl Running {
     }
 }
 
+fn open_intake(
+    config: &Config,
+    order: &Arc<dyn Order>,
+    store: &Arc<dyn Store>,
+    metrics: &Arc<Metrics>,
+) -> Arc<Intake> {
+    let store = Arc::clone(store);
+    let lookup = move |id: &_| match store.locate(id) {
+        Ok(Some(Located::Committed(place))) => Some(place),
+        Ok(Some(Located::Refused(_)) | None) | Err(_) => None,
+    };
+    Intake::start_with(Arc::clone(order), config.intake, Arc::clone(metrics), Box::new(lookup))
+}
+
 /// What opening the log needs.
 struct Opening<'a> {
     config: &'a Config,
     genesis: &'a Genesis,
     me: Peer,
     mesh: &'a Arc<Mesh>,
+    metrics: &'a Metrics,
 }
 
 /// A log, and a watch that says when it has failed for good.
@@ -392,6 +400,7 @@ impl Opening<'_> {
             opened => opened,
         };
         let (raft, service) = opened.map_err(order_failure)?;
+        raft.count_syncs(self.metrics.fsync.with_label_values(&["raft"]));
         self.mesh.serve(Channel::Raft, service);
         let (failed, has_failed) = watch::channel(None);
         let watched = Arc::clone(&raft);
@@ -428,9 +437,11 @@ impl Telling {
         mut chain: watch::Receiver<ChainStatus>,
         status: watch::Sender<NodeStatus>,
     ) {
+        let mut counted = Counters::default();
         loop {
             let now = self.status(&chain.borrow_and_update());
             self.metrics.voting.set(i64::from(now.voting));
+            counted = self.count_frames(counted);
             self.metrics
                 .pending_transactions
                 .set(self.intake.waiting().try_into().unwrap_or(i64::MAX));
@@ -452,6 +463,21 @@ impl Telling {
                 Err(_) => {}
             }
         }
+    }
+
+    /// What the mesh has not taken since the last look.
+    fn count_frames(&self, before: Counters) -> Counters {
+        let now = self.mesh.counters();
+        let reasons = [
+            ("queue_full", now.dropped - before.dropped),
+            ("malformed", now.frames_malformed - before.frames_malformed),
+            ("overloaded", now.overloaded - before.overloaded),
+            ("unauthenticated", now.unauthenticated - before.unauthenticated),
+        ];
+        for (reason, more) in reasons {
+            self.metrics.frames_dropped.with_label_values(&[reason]).inc_by(more);
+        }
+        now
     }
 
     fn status(&self, chain: &ChainStatus) -> NodeStatus {

@@ -17,7 +17,9 @@ use cairn_ledger::{
 };
 use parking_lot::Mutex;
 
-use crate::store::{Located, Spent, Store, StoreError};
+use crate::store::{Located, Store};
+// Whoever asks speaks of these, and needs nothing else of the store.
+pub use crate::store::{Spent, StoreError};
 
 /// Most rows of one answer. What is longer is read in pages, by API v2.
 pub const ROWS_MAX: usize = 10_000;

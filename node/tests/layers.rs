@@ -5,16 +5,18 @@ use std::{collections::BTreeSet, fs, path::Path};
 /// Room, then the rooms it may use. Read top to bottom: outside to inside.
 #[rustfmt::skip]
 const MAP: &[(&str, &[&str])] = &[
-    ("cli",     &["clock", "config", "node"]),
-    ("node",    &["api", "chain", "clock", "config", "intake", "mesh", "metrics", "order", "query", "store"]),
+    ("cli",     &["clock", "config", "exit", "keys", "node", "store"]),
+    ("node",    &["api", "chain", "clock", "config", "exit", "intake", "keys", "mesh", "metrics", "order", "query", "store"]),
     ("api",     &["clock", "intake", "metrics", "query"]),
     ("chain",   &["clock", "intake", "mesh", "metrics", "order", "store"]),
-    ("intake",  &["clock", "metrics", "order"]),
+    ("intake",  &["metrics", "order"]),
     ("query",   &["store"]),
-    ("order",   &["clock", "mesh", "metrics"]),
-    ("store",   &["clock", "metrics"]),
-    ("mesh",    &["clock", "metrics"]),
-    ("config",  &[]),
+    ("order",   &["clock", "mesh"]),
+    ("store",   &["clock"]),
+    ("mesh",    &["clock"]),
+    ("config",  &["exit", "intake"]),
+    ("keys",    &["clock", "exit"]),
+    ("exit",    &[]),
     ("metrics", &["clock"]),
     ("clock",   &[]),
 ];

@@ -15,7 +15,10 @@ use cairn_ledger::{
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::error::Failure;
-use crate::{metrics::Metrics, query::Query, store::StoreError};
+use crate::{
+    metrics::Metrics,
+    query::{Query, StoreError},
+};
 
 /// Most single transactions that are checked together. Batches of this size verify at the
 /// best rate without making the first wait long for the last.

@@ -19,7 +19,7 @@ use cairn_ledger::{
 };
 use serde_json::{Value, json};
 
-use crate::{intake::Busy, store::StoreError};
+use crate::{intake::Busy, query::StoreError};
 
 /// Why a request has no other answer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -21,8 +21,7 @@ use tokio::sync::watch;
 use crate::{
     intake::Intake,
     metrics::Metrics,
-    query::{At, Query},
-    store::StoreError,
+    query::{At, Query, StoreError},
 };
 
 mod admin;

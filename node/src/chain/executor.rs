@@ -291,7 +291,11 @@ impl Executor {
                 self.keep(id, executed);
                 Ok(Verdict::Valid)
             }
-            Err(fault) => Ok(Verdict::Invalid(fault.to_string())),
+            Err(fault) => {
+                // Whoever sent it may have lied: what it was worth is said, and it is forgotten.
+                self.fetched.retain(|(block, _)| *block != id);
+                Ok(Verdict::Invalid(fault.to_string()))
+            }
         }
     }
 
@@ -360,10 +364,9 @@ impl Executor {
         let id = header.id();
         match self.execute_as(id, header)? {
             Verdict::Valid => {}
-            Verdict::Missing => return Err(CommitError::BodyMissing(id)),
-            Verdict::Invalid(what) => {
-                return Err(CommitError::Diverged { height: header.height, what });
-            }
+            // A wrong body says nothing about the block. If it is this node's state that is
+            // wrong, the certified block from a peer will tell.
+            Verdict::Missing | Verdict::Invalid(_) => return Err(CommitError::BodyMissing(id)),
         }
         let at = self.executed.iter().position(|(block, _)| *block == id);
         let (_, executed) =

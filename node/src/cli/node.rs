@@ -43,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Printed, Failure> {
 }
 
 /// The libraries underneath speak at length about every vote; what matters of it the node says itself.
-const QUIET: &str = "arc_malachitebft_core_consensus=warn,openraft=error,fjall=warn,lsm_tree=warn";
+const QUIET: &str = "arc_malachitebft_core_consensus=warn,openraft=off,fjall=warn,lsm_tree=warn";
 
 fn filter(log: &str) -> String {
     // What comes later wins, and directives that name a library are the user's to give.

@@ -151,8 +151,14 @@ impl Connection {
         self.outbox.close();
         // Dropping the senders tells every waiting asker.
         self.asked.lock().clear();
-        if let Ended::Malformed(_) = ended {
+        if let Ended::Malformed(what) = &ended {
             count(&self.tally.frames_malformed);
+            let subject = format!("validator {}", self.peer);
+            let code = match what {
+                FrameError::Length(_) => "FRAME_LENGTH",
+                FrameError::Kind { .. } => "FRAME_KIND",
+            };
+            self.tally.complain(code, &subject, &what.to_string());
         }
         ended
     }

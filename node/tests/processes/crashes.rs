@@ -32,7 +32,7 @@ fn killing_one_at_a_time_loses_nothing_and_it_catches_up_by_itself() {
         let victim = if round % 2 == 0 { federation.leader() } else { round % 4 };
         a_moment();
         federation.nodes[victim].kill();
-        further(&load, 20);
+        further(&load, 12);
         let alive = (victim + 1) % 4;
         let height = federation.nodes[alive].height().expect("it is alive");
         federation.nodes[victim].start_and_serve();
@@ -56,7 +56,7 @@ fn deaths_in_quick_succession_lose_nothing() {
     let mut federation = Federation::start("storm", 4);
     let load = Load::start(&federation.ports(), 6);
     further(&load, 20);
-    for _ in 0..24 {
+    for _ in 0..16 {
         let [victims] = clock::random::<1>();
         for (at, node) in federation.nodes.iter_mut().enumerate() {
             if victims >> at & 1 == 1 {

@@ -45,9 +45,8 @@ fn checksums(directory: &Path) -> BTreeMap<PathBuf, u32> {
 struct Undo(PathBuf, Vec<u8>);
 
 impl Undo {
-    fn of(path: PathBuf) -> Self {
-        let bytes = fs::read(&path).unwrap();
-        Self(path, bytes)
+    fn of(path: &Path) -> Self {
+        Self(path.to_owned(), fs::read(path).unwrap())
     }
 }
 
@@ -57,8 +56,11 @@ impl Drop for Undo {
     }
 }
 
+/// Makes trouble that can be undone.
+type Trouble<'a> = Box<dyn FnOnce() -> Undo + 'a>;
+
 /// Changes a text file.
-fn edit(path: PathBuf, from: &str, to: &str) -> Undo {
+fn edit(path: &Path, from: &str, to: &str) -> Undo {
     let undo = Undo::of(path);
     let text = String::from_utf8(undo.1.clone()).unwrap();
     assert!(text.contains(from), "{from} is not in {text}");
@@ -67,7 +69,7 @@ fn edit(path: PathBuf, from: &str, to: &str) -> Undo {
 }
 
 /// Changes bytes of a file.
-fn damage(path: PathBuf, change: impl FnOnce(&mut Vec<u8>)) -> Undo {
+fn damage(path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> Undo {
     let undo = Undo::of(path);
     let mut bytes = undo.1.clone();
     change(&mut bytes);
@@ -76,13 +78,13 @@ fn damage(path: PathBuf, change: impl FnOnce(&mut Vec<u8>)) -> Undo {
     undo
 }
 
-fn removed(path: PathBuf) -> Undo {
+fn removed(path: &Path) -> Undo {
     let undo = Undo::of(path);
     fs::remove_file(&undo.0).unwrap();
     undo
 }
 
-fn replaced(path: PathBuf, by: &Path) -> Undo {
+fn replaced(path: &Path, by: &Path) -> Undo {
     let bytes = fs::read(by).unwrap();
     damage(path, |own| *own = bytes)
 }
@@ -132,33 +134,28 @@ fn whoever_cannot_start_says_why_and_damages_nothing() {
     let chain = format!("\"{}", &federation.genesis.chain().to_string()[..8]);
     let other_data = format!("data = \"{}\"", foreign.join("data").display());
     let segment = data.join("blocks/00000000.seg");
-    let _busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let busy = _busy.local_addr().unwrap().to_string();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = listener.local_addr().unwrap().to_string();
     let own_api = format!("127.0.0.1:{}", node.api);
 
-    type Trouble<'a> = Box<dyn Fn() -> Undo + 'a>;
-    let trouble = |make: Trouble<'static>| make;
-    let at = |path: &Path| path.to_owned();
-    let (c1, c2, c3) = (at(&config), at(&config), at(&config));
-    let (g1, g2, g3, g4) = (at(&genesis), at(&genesis), at(&genesis), at(&genesis));
-    let (j1, j2) = (data.join("journal"), data.join("journal"));
     let (label, member) = (data.join("store.json"), node.directory.join("member.key"));
-    let (foreign_genesis, foreign_journal) =
-        (other.scratch.0.join("genesis.json"), foreign.join("data/journal"));
+    let journal = data.join("journal");
+    let foreign_genesis = other.scratch.0.join("genesis.json");
+    let foreign_journal = foreign.join("data/journal");
     #[rustfmt::skip]
-    let table: Vec<(i32, &str, &str, Trouble<'static>)> = vec![
-        (10, "colour",            "a field that is none",     trouble(Box::new(move || edit(c1.clone(), "order =", "colour =")))),
-        (11, "chain_id",          "a genesis that was edited", trouble(Box::new(move || edit(g1.clone(), &chain, "\"00000000")))),
-        (11, "genesis",           "no genesis",               trouble(Box::new(move || removed(g2.clone())))),
-        (18, "member key",        "the genesis of others",    trouble(Box::new(move || replaced(g3.clone(), &foreign_genesis)))),
-        (12, "belongs to",        "another chain of the same members", trouble(Box::new(move || replaced(g4.clone(), &sibling_file)))),
-        (12, "belongs to",        "a directory of others",    trouble(Box::new(move || edit(c2.clone(), "data = \"data\"", &other_data)))),
-        (13, "in use",            "a busy port",              trouble(Box::new(move || edit(c3.clone(), &own_api, &busy)))),
-        (15, "damaged",           "a bit flipped in the last block", trouble(Box::new(move || damage(segment.clone(), |bytes| flip_in_block(bytes, -1))))),
-        (16, "FORMAT_TOO_NEW",    "blocks of a later version", trouble(Box::new(move || edit(label.clone(), "\"format\":1", "\"format\":9")))),
-        (16, "FORMAT_TOO_NEW",    "a journal of a later version", trouble(Box::new(move || damage(j1.clone(), |bytes| bytes[11] = 9)))),
-        (12, "SIGN_STATE_FOREIGN_CHAIN", "the journal of another chain", trouble(Box::new(move || replaced(j2.clone(), &foreign_journal)))),
-        (18, "key file",          "no member key",            trouble(Box::new(move || removed(member.clone())))),
+    let table: Vec<(i32, &str, &str, Trouble<'_>)> = vec![
+        (10, "colour",         "a field that is none",          Box::new(|| edit(&config, "order =", "colour ="))),
+        (11, "chain_id",       "a genesis that was edited",     Box::new(|| edit(&genesis, &chain, "\"00000000"))),
+        (11, "genesis",        "no genesis",                    Box::new(|| removed(&genesis))),
+        (18, "member key",     "the genesis of others",         Box::new(|| replaced(&genesis, &foreign_genesis))),
+        (12, "belongs to",     "another chain of the same members", Box::new(|| replaced(&genesis, &sibling_file))),
+        (12, "belongs to",     "a directory of others",         Box::new(|| edit(&config, "data = \"data\"", &other_data))),
+        (13, "in use",         "a busy port",                   Box::new(|| edit(&config, &own_api, &busy))),
+        (15, "damaged",        "a bit flipped in the last block", Box::new(|| damage(&segment, |bytes| flip_in_block(bytes, -1)))),
+        (16, "FORMAT_TOO_NEW", "blocks of a later version",     Box::new(|| edit(&label, "\"format\":1", "\"format\":9"))),
+        (16, "FORMAT_TOO_NEW", "a journal of a later version",  Box::new(|| damage(&journal, |bytes| bytes[11] = 9))),
+        (12, "SIGN_STATE_FOREIGN_CHAIN", "the journal of another chain", Box::new(|| replaced(&journal, &foreign_journal))),
+        (18, "key file",       "no member key",                 Box::new(|| removed(&member))),
     ];
     let mut height = 4;
     for (code, word, what, make) in table {
@@ -183,16 +180,15 @@ fn a_signing_state_that_is_lost_is_never_replaced_by_a_new_one() {
     let mut federation = settled("lost-state");
     let node = &mut federation.nodes[0];
     let (journal, key) = (node.data().join("journal"), node.data().join("consensus.key"));
-    let (journal_too, path) = (journal.clone(), journal.clone());
     #[rustfmt::skip]
-    let table: [(&str, Box<dyn Fn() -> Undo>); 3] = [
-        ("SIGN_STATE_MISSING", Box::new(move || removed(path.clone()))),
-        ("SIGN_STATE_CORRUPT", Box::new(move || damage(journal.clone(), |bytes| bytes[4096..12288].fill(7)))),
-        ("the chain knows",    Box::new(move || removed(key.clone()))),
+    let table: Vec<(&str, Trouble<'_>)> = vec![
+        ("SIGN_STATE_MISSING", Box::new(|| removed(&journal))),
+        ("SIGN_STATE_CORRUPT", Box::new(|| damage(&journal, |bytes| bytes[4096..12288].fill(7)))),
+        ("the chain knows",    Box::new(|| removed(&key))),
     ];
     let mut height = 4;
     for (word, make) in table {
-        let before = fs::read(&journal_too).unwrap();
+        let before = fs::read(&journal).unwrap();
         let undo = make();
         // Twice: what the first start leaves behind must not convince the second.
         for _ in 0..2 {
@@ -205,7 +201,7 @@ fn a_signing_state_that_is_lost_is_never_replaced_by_a_new_one() {
             node.kill();
         }
         drop(undo);
-        fs::write(&journal_too, before).unwrap();
+        fs::write(&journal, before).unwrap();
         height = goes_on(node, height, word);
     }
 }
@@ -216,7 +212,7 @@ fn a_signing_state_that_is_lost_is_never_replaced_by_a_new_one() {
 fn an_older_block_that_is_damaged_is_never_shown_and_stops_nothing_else() {
     let mut federation = settled("older-block");
     let node = &mut federation.nodes[0];
-    let undo = damage(node.data().join("blocks/00000000.seg"), |bytes| flip_in_block(bytes, 1));
+    let undo = damage(&node.data().join("blocks/00000000.seg"), |bytes| flip_in_block(bytes, 1));
     node.start_and_serve();
     assert_eq!(node.block(2), None, "what is damaged is not shown");
     assert!(node.block(1).is_some() && node.block(3).is_some(), "what is not, is");
@@ -225,8 +221,8 @@ fn an_older_block_that_is_damaged_is_never_shown_and_stops_nothing_else() {
     let height = goes_on(node, 4, "an older block was damaged");
 
     // The state after the last block is gone: all blocks are needed.
-    let snapshot = removed(node.data().join("snapshot/outputs.snapshot"));
-    let undo = damage(node.data().join("blocks/00000000.seg"), |bytes| flip_in_block(bytes, 1));
+    let snapshot = removed(&node.data().join("snapshot/outputs.snapshot"));
+    let undo = damage(&node.data().join("blocks/00000000.seg"), |bytes| flip_in_block(bytes, 1));
     let ended = node.fails();
     assert_eq!(ended.code, Some(15), "{ended:?}");
     assert!(ended.said.contains("damaged"), "{ended:?}");
@@ -238,7 +234,7 @@ fn an_older_block_that_is_damaged_is_never_shown_and_stops_nothing_else() {
 fn a_log_that_is_damaged_before_its_end_is_not_taken_for_one_that_was_cut_short() {
     let mut federation = settled("damaged-log");
     let node = &mut federation.nodes[0];
-    let undo = damage(node.data().join("raft/0000000000000001.log"), |bytes| bytes[130] ^= 1);
+    let undo = damage(&node.data().join("raft/0000000000000001.log"), |bytes| bytes[130] ^= 1);
     let ended = node.fails();
     assert_eq!(ended.code, Some(15), "{ended:?}");
     assert!(ended.said.contains("RAFT_LOG_CORRUPT"), "{ended:?}");

@@ -11,7 +11,7 @@ use cairn_ledger::{
 };
 use cairn_node::{
     chain::{
-        executor::{Executor, prepare},
+        executor::{Executor, Stored, prepare},
         journal::{self, Journal, OwnSignature, SignKind, SimulatedDisk},
         machine::{Effect, Input, Machine, Record, Timeouts, Timer, Verdict},
         message::{Message, SignedProposal, SignedVote},
@@ -348,7 +348,7 @@ impl Node {
 
     fn committed(
         &mut self,
-        (block, tip): (Arc<Block>, cairn_ledger::block::Tip),
+        Stored { block, tip, ids: _ }: Stored,
         inputs: &mut VecDeque<Input>,
         scene: &mut Scene<'_>,
     ) {

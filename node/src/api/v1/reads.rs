@@ -17,7 +17,7 @@ use super::{
     say,
     transactions::array,
 };
-use crate::{query::At, store::Spent};
+use crate::query::{At, Spent};
 
 /// `GET /api/v1/outputs?public_key&spent`.
 pub(super) async fn outputs(State(api): Shared, uri: Uri) -> Response {

@@ -142,20 +142,21 @@ mod tests {
     #[test]
     fn an_array_is_cut_between_its_objects() {
         #[rustfmt::skip]
-        let table: [(&str, Result<Vec<&str>, usize>, &str); 13] = [
-            ("[]",                      Ok(vec![]),                   "nothing is a list too"),
-            (" [ {} ] ",                Ok(vec!["{}"]),               "space around is no part of it"),
-            (r#"[{"a":1},{"b":[2]}]"#,  Ok(vec![r#"{"a":1}"#, r#"{"b":[2]}"#]), "two"),
-            (r#"[{"a":"}]"}]"#,         Ok(vec![r#"{"a":"}]"}"#]),    "brackets in strings are text"),
-            (r#"[{"a":"\"}"}]"#,        Ok(vec![r#"{"a":"\"}"}"#]),   "so are escaped quotes"),
-            (r#"[{"a":"\\"}]"#,         Ok(vec![r#"{"a":"\\"}"#]),    "an escaped backslash escapes nothing"),
-            ("[{},]",                   Err(4),                       "a comma promises another"),
-            ("[{} {}]",                 Err(4),                       "a comma is missing"),
-            ("[1]",                     Err(1),                       "a number is no transaction"),
-            ("[{}] x",                  Err(5),                       "nothing follows a list"),
-            ("[{",                      Err(1),                       "the object has no end"),
-            (r#"[{"a\"#,                Err(3),                       "the string ends in its escape"),
-            ("",                        Err(0),                       "no list at all"),
+        type Row = (&'static str, Result<Vec<&'static str>, usize>, &'static str);
+        let table: [Row; 13] = [
+            ("[]", Ok(vec![]), "nothing is a list too"),
+            (" [ {} ] ", Ok(vec!["{}"]), "space around is no part of it"),
+            (r#"[{"a":1},{"b":[2]}]"#, Ok(vec![r#"{"a":1}"#, r#"{"b":[2]}"#]), "two"),
+            (r#"[{"a":"}]"}]"#, Ok(vec![r#"{"a":"}]"}"#]), "brackets in strings are text"),
+            (r#"[{"a":"\"}"}]"#, Ok(vec![r#"{"a":"\"}"}"#]), "so are escaped quotes"),
+            (r#"[{"a":"\\"}]"#, Ok(vec![r#"{"a":"\\"}"#]), "an escaped backslash escapes nothing"),
+            ("[{},]", Err(4), "a comma promises another"),
+            ("[{} {}]", Err(4), "a comma is missing"),
+            ("[1]", Err(1), "a number is no transaction"),
+            ("[{}] x", Err(5), "nothing follows a list"),
+            ("[{", Err(1), "the object has no end"),
+            (r#"[{"a\"#, Err(3), "the string ends in its escape"),
+            ("", Err(0), "no list at all"),
         ];
         for (body, wanted, why) in table {
             assert_eq!(texts(body), wanted, "{why}: {body}");

@@ -37,14 +37,15 @@ fn what_one_cuts_another_finds_valid_and_both_store_the_same() {
         let mut examiner = executor(&federation, me);
         examiner.take(prepare(&entries, |_| None));
         assert_eq!(examiner.examine(&header, 1000).unwrap(), Verdict::Valid);
-        let (block, tip) = examiner.commit(&header, federation.certify(&header)).unwrap();
+        let Stored { block, tip, .. } =
+            examiner.commit(&header, federation.certify(&header)).unwrap();
         assert_eq!(block.body.len(), 3);
         assert!(!examiner.has_work());
         assert_eq!(examiner.end(), Position(7));
         tips.push(tip);
         // One that lags takes the block whole.
         let mut synced = executor(&federation, me);
-        assert_eq!(&synced.commit_synced(&block).unwrap().1, tips.last().unwrap());
+        assert_eq!(&synced.commit_synced(&block).unwrap().tip, tips.last().unwrap());
     }
     assert!(tips.iter().all(|tip| *tip == tips[0]));
 }

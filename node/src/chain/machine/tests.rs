@@ -212,7 +212,7 @@ fn an_idle_chain_says_nothing_but_its_status_and_one_voice_does_not_wake_it() {
     let (genesis, mut machine, effects) = started(0, Vec::new());
     let schedule =
         Effect::Schedule { timer: Timer::Status, after: Timeouts::default().status_idle };
-    assert_eq!(effects, [schedule.clone()]);
+    assert_eq!(effects, std::slice::from_ref(&schedule));
     assert_eq!(machine.step(Input::Ordered { end: Position(3), has_work: false }), []);
     let first = vote(&genesis, 1, VoteKind::Prevote, 1, 0, None);
     assert_eq!(machine.step(received(1, Message::Vote(first))), []);

@@ -60,10 +60,7 @@ impl Chain {
                 }
                 self.examine(header, true)
             }
-            Event::Blocks { from, height, blocks } => {
-                self.blocks_came(from, height, blocks);
-                Ok(())
-            }
+            Event::Blocks { from, height, blocks } => self.blocks_came(from, height, blocks),
             Event::Stop => Ok(()),
         }
     }
@@ -165,21 +162,28 @@ impl Chain {
     /// restart the log may take a moment to show it again, and peers may be faster.
     fn commit(&mut self) -> Result<(), Fatal> {
         let Some((header, certificate)) = self.decided.take() else { return Ok(()) };
+        let watch = Stopwatch::start();
         match self.executor.commit(&header, certificate.clone()) {
-            Ok(stored) => self.stored(&stored),
+            Ok(stored) => {
+                self.metrics.fsync.with_label_values(&["blocks"]).observe(watch.seconds());
+                self.stored(&stored)
+            }
             Err(CommitError::BodyMissing(_)) => {
-                self.retry_at = Some(self.watch.elapsed() + RETRY_AFTER);
-                self.retries += 1;
-                let from = self.connected.iter().nth(self.retries % self.connected.len().max(1));
-                if let Some(from) = from.copied() {
-                    let (mesh, inbox) = (self.mesh.clone(), self.inbox.clone());
-                    self.runtime.spawn(peers::fetch_body(mesh, inbox, header.clone(), from));
-                    self.fetch_blocks(from, header.height);
-                }
+                self.look_for(&header);
                 self.decided = Some((header, certificate));
                 Ok(())
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Asks the next peer for a decided block whose body is not here.
+    fn look_for(&mut self, header: &Header) {
+        self.retry_at = Some(self.watch.elapsed() + RETRY_AFTER);
+        self.retries += 1;
+        let from = self.connected.iter().nth(self.retries % self.connected.len().max(1));
+        if let Some(from) = from.copied() {
+            self.ask_for_blocks(from, header.height);
         }
     }
 
@@ -194,8 +198,16 @@ impl Chain {
             }
             return Ok(());
         }
-        if verdict == Verdict::Valid {
-            self.examined(&header)?;
+        match &verdict {
+            Verdict::Valid => {
+                self.metrics.proposals.with_label_values(&["valid"]).inc();
+                self.examined(&header)?;
+            }
+            Verdict::Invalid(why) => {
+                self.metrics.proposals.with_label_values(&["invalid"]).inc();
+                tracing::warn!(block = %id, proposer = header.proposer, why, "a proposal was not voted for");
+            }
+            Verdict::Missing => self.metrics.proposals.with_label_values(&["missing"]).inc(),
         }
         self.tell(Input::Examined { block: id, verdict });
         Ok(())
@@ -317,15 +329,32 @@ impl Chain {
         if self.offer_synced(height) {
             return;
         }
+        self.ask_for_blocks(from, height);
+    }
+
+    fn ask_for_blocks(&self, from: Peer, height: Height) {
         let (mesh, inbox, genesis) = (self.mesh.clone(), self.inbox.clone(), self.genesis.clone());
         self.runtime.spawn(peers::fetch_blocks(mesh, inbox, genesis, height, from));
     }
 
-    fn blocks_came(&mut self, from: Peer, height: Height, blocks: Vec<Block>) {
+    fn blocks_came(&mut self, from: Peer, height: Height, blocks: Vec<Block>) -> Result<(), Fatal> {
+        // The machine has decided already and only lacks the body: nothing to ask it.
+        if let Some((header, _)) = &self.decided {
+            let id = header.id();
+            let Some(block) = blocks.iter().find(|block| block.header.id() == id) else {
+                return Ok(());
+            };
+            if block.certificate.verify(&self.genesis).is_err() {
+                return Ok(());
+            }
+            let stored = self.executor.commit_synced(block)?;
+            return self.stored(&stored);
+        }
         self.synced = blocks.into_iter().map(|block| (from, block)).collect();
         if !self.offer_synced(height) {
             self.tell(Input::Unanswered { from });
         }
+        Ok(())
     }
 
     /// Gives the machine the block of a height, if a peer's answer holds it.

@@ -12,7 +12,7 @@ use std::{
     ops::{Bound, RangeBounds},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -24,6 +24,7 @@ use openraft::{
     storage::{LogFlushed, RaftLogStorage},
 };
 use parking_lot::Mutex;
+use prometheus::Histogram;
 
 use super::{
     segments::{
@@ -33,6 +34,7 @@ use super::{
     slots::Slots,
     types::{Entry, Kind, LogId, StorageError, Types, Vote, payload_bytes, payload_of},
 };
+use crate::clock::Stopwatch;
 
 /// Sizes; tests use smaller ones.
 #[derive(Clone, Copy, Debug)]
@@ -170,6 +172,8 @@ struct Inner {
     files: Mutex<Files>,
     slots: Slots,
     making_spare: AtomicBool,
+    /// Where the time of each sync is counted.
+    syncs: OnceLock<Histogram>,
 }
 
 /// The log. Clones share it.
@@ -222,6 +226,7 @@ impl Log {
             files: Mutex::new(files),
             slots,
             making_spare: AtomicBool::new(false),
+            syncs: OnceLock::new(),
         }));
         {
             let mut files = log.0.files.lock();
@@ -230,6 +235,11 @@ impl Log {
             }
         }
         Ok(log)
+    }
+
+    /// Counts the seconds of each sync from now on.
+    pub(crate) fn count_syncs(&self, syncs: Histogram) {
+        drop(self.0.syncs.set(syncs));
     }
 
     /// Entries from an index on, as many as fit but at least one when it is there.
@@ -389,7 +399,11 @@ impl Inner {
         }
         let segment = files.segments.back().expect("a log has a segment");
         std::os::unix::fs::FileExt::write_all_at(&segment.file, buffer, files.at as u64)?;
+        let watch = Stopwatch::start();
         segment.file.sync_data()?;
+        if let Some(syncs) = self.syncs.get() {
+            syncs.observe(watch.seconds());
+        }
         files.at += buffer.len();
         files.synced = files.at;
         buffer.clear();
@@ -509,6 +523,7 @@ pub(crate) fn trouble(
     StorageError::from_io_error(subject, verb, error)
 }
 
+#[expect(clippy::result_large_err, reason = "openraft's traits want its error as it is")]
 fn entry_of(stored: Stored) -> Result<Entry, StorageError> {
     let payload: EntryPayload<Types> =
         payload_of(stored.kind, stored.payload).ok_or_else(|| {

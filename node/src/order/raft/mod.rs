@@ -26,6 +26,7 @@ use openraft::{
     Config, EmptyNode, SnapshotPolicy,
     error::{ClientWriteError, Fatal, InitializeError, RaftError},
 };
+use prometheus::Histogram;
 use tokio::sync::watch;
 
 use self::{
@@ -187,6 +188,13 @@ impl Raft {
         let (nothing, _) = watch::channel(Position(0));
         let raft = Self { chain, me, validators, transport, tuning, member, nothing };
         Ok((Arc::new(raft), receiver))
+    }
+
+    /// Counts the seconds of each sync of the log from now on.
+    pub fn count_syncs(&self, syncs: Histogram) {
+        if let Some(member) = &self.member {
+            member.log.count_syncs(syncs);
+        }
     }
 
     /// Waits until the log can go on no more, and says why: a write that failed is never tried

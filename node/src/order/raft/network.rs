@@ -114,8 +114,9 @@ fn read_append(reader: &mut Reader<'_>) -> Result<AppendEntriesRequest<Types>, D
     let leader_commit = read_optional(reader)?;
     let count = reader.count(ENTRIES_MAX)?;
     let mut entries: Vec<Entry> = Vec::new();
-    let mut expected = prev_log_id.map_or(0, |id| id.index + 1);
-    for _ in 0..count {
+    // A peer may say anything, also that its entries begin at the end of all numbers.
+    let first = prev_log_id.map_or(0, |id| id.index.saturating_add(1));
+    for expected in (first..).take(count) {
         let log_id = read_log_id(reader)?;
         let kind = Kind::from_byte(reader.u8()?).ok_or_else(|| reader.malformed())?;
         let payload = Bytes::copy_from_slice(reader.bytes(kind.most_bytes())?);
@@ -123,7 +124,6 @@ fn read_append(reader: &mut Reader<'_>) -> Result<AppendEntriesRequest<Types>, D
         if log_id.index != expected || log_id.leader_id > vote.leader_id {
             return Err(reader.malformed());
         }
-        expected += 1;
         entries.push(Entry { log_id, payload });
     }
     Ok(AppendEntriesRequest { vote, prev_log_id, entries, leader_commit })
