@@ -108,10 +108,11 @@ impl Node {
 
     /// Starts the process; it may not serve yet.
     pub(crate) fn start(&mut self) {
-        let config = self.config();
-        self.start_by(
-            Command::new(env!("CARGO_BIN_EXE_cairn")).args(["node", "--config"]).arg(config),
-        );
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cairn"));
+        command.args(["node", "--config"]).arg(self.config());
+        // A test that is itself killed leaves no validators behind.
+        command.args(["--end-with-parent", &std::process::id().to_string()]);
+        self.start_by(&mut command);
     }
 
     /// Starts it by another command.
@@ -169,10 +170,9 @@ impl Node {
 
     /// Waits for the end that is about to come by itself.
     pub(crate) fn ended(&mut self) -> ExitStatus {
-        let mut child = self.child.take().expect("it ran");
-        let name = &self.name;
+        let (name, child) = (&self.name, self.child.as_mut().expect("it ran"));
         let ended = until(&format!("{name} ends"), || child.try_wait().unwrap());
-        drop(child);
+        self.child = None;
         ended
     }
 
