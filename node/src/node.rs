@@ -57,7 +57,11 @@ pub fn run(config: Config) -> Result<(), Failure> {
         .map_err(|error| Failure::general(format!("the runtime does not start: {error}")))?;
     runtime.block_on(async {
         let opened = tokio::task::block_in_place(|| Opened::open(&config))?;
-        Running::start(config, opened).await?.until_told().await
+        // Before the signing state, which opening changes: a busy port must leave no trace. After
+        // the store: a second process on one directory should hear of that, not of its ports.
+        let ports = Ports::take(&config).await?;
+        let signing = tokio::task::block_in_place(|| opened.signing(&config))?;
+        Running::start(config, opened, signing, ports).await?.until_told().await
     })
 }
 
@@ -67,7 +71,23 @@ struct Opened {
     me: Peer,
     member_key: SigningKey,
     store: Arc<dyn Store>,
-    signing: Signing,
+}
+
+/// Where it is heard.
+struct Ports {
+    mesh: TcpListener,
+    api: TcpListener,
+    admin: TcpListener,
+}
+
+impl Ports {
+    async fn take(config: &Config) -> Result<Self, Failure> {
+        Ok(Self {
+            mesh: listen(config.listen.mesh, "mesh").await?,
+            api: listen(config.listen.api, "API").await?,
+            admin: listen(config.listen.admin, "admin").await?,
+        })
+    }
 }
 
 /// Whether this node signs.
@@ -107,9 +127,11 @@ impl Opened {
             Failure::new(ExitCode::DataDirectory, format!("{path} cannot be made: {error}"))
         })?;
         let store = Embedded::open(&config.data, Arc::clone(&genesis)).map_err(store_failure)?;
-        let tip = store.tip().0.height;
-        let signing = open_signing(&config.data, &genesis, me, tip)?;
-        Ok(Self { genesis, me, member_key, store: Arc::new(store), signing })
+        Ok(Self { genesis, me, member_key, store: Arc::new(store) })
+    }
+
+    fn signing(&self, config: &Config) -> Result<Signing, Failure> {
+        open_signing(&config.data, &self.genesis, self.me, self.store.tip().0.height)
     }
 }
 
@@ -202,13 +224,13 @@ struct Running {
 }
 
 impl Running {
-    async fn start(config: Config, opened: Opened) -> Result<Self, Failure> {
-        // All ports before anything else: a busy one must leave no trace.
-        let mesh_listener = listen(config.listen.mesh, "mesh").await?;
-        let api_listener = listen(config.listen.api, "API").await?;
-        let admin_listener = listen(config.listen.admin, "admin").await?;
-
-        let Opened { genesis, me, member_key, store, signing } = opened;
+    async fn start(
+        config: Config,
+        opened: Opened,
+        signing: Signing,
+        ports: Ports,
+    ) -> Result<Self, Failure> {
+        let Opened { genesis, me, member_key, store } = opened;
         let not_voting_because = signing.not_because.clone();
         let metrics = Arc::new(Metrics::new());
         let addresses = addresses(&config, &genesis, me)?;
@@ -234,7 +256,7 @@ impl Running {
             evidence: config.data.join("evidence.jsonl"),
         };
         let shell = Shell::start(parts, &tokio::runtime::Handle::current());
-        mesh.start(mesh_listener);
+        mesh.start(ports.mesh);
 
         let telling = Telling {
             genesis: Arc::clone(&genesis),
@@ -260,13 +282,13 @@ impl Running {
         let limits = ServerLimits::default();
         let servers = vec![
             tokio::spawn(serve(
-                api_listener,
+                ports.api,
                 api.router(),
                 limits,
                 Arc::clone(&metrics),
                 stop.clone(),
             )),
-            tokio::spawn(serve(admin_listener, api.admin_router(), limits, metrics, stop)),
+            tokio::spawn(serve(ports.admin, api.admin_router(), limits, metrics, stop)),
             tokio::spawn(telling.keep_telling(shell.status(), status_sender)),
         ];
         tracing::info!(validator = config.name, api = %config.listen.api, "serving");

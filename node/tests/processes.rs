@@ -1,0 +1,14 @@
+//! Four real `cairn` processes, and what happens to real processes: SIGKILL at bad moments,
+//! disks that are gone or full, directories of somebody else. Whatever happens, the federation
+//! neither forks nor forgets what it acknowledged, and a process that cannot run says why.
+
+#![expect(clippy::unwrap_used, reason = "all of this is a test: what must not happen ends it")]
+
+#[path = "processes/client.rs"]
+mod client;
+#[path = "processes/crashes.rs"]
+mod crashes;
+#[path = "processes/federation.rs"]
+mod federation;
+#[path = "processes/trouble.rs"]
+mod trouble;
