@@ -18,6 +18,8 @@ pub(crate) struct Connection {
 pub(crate) struct Answer {
     /// The status code.
     pub(crate) status: u16,
+    /// The height that the answer is true at, when it says so.
+    pub(crate) height: Option<u64>,
     /// The body.
     pub(crate) body: Vec<u8>,
 }
@@ -62,14 +64,15 @@ impl Connection {
         };
         let head = std::str::from_utf8(&self.buffer[..head_end])?.to_ascii_lowercase();
         let status = head.get(9..12).context("a status line")?.parse()?;
-        let length: usize = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length:"))
-            .map_or(Ok(0), |value| value.trim().parse())?;
+        let field = |name: &str| {
+            head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+        };
+        let length: usize = field("content-length").map_or(Ok(0), str::parse)?;
+        let height = field("cairn-height").and_then(|height| height.parse().ok());
         while self.buffer.len() < head_end + length {
             self.fill().await?;
         }
-        Ok(Answer { status, body: self.buffer[head_end..head_end + length].to_vec() })
+        Ok(Answer { status, height, body: self.buffer[head_end..head_end + length].to_vec() })
     }
 
     async fn fill(&mut self) -> anyhow::Result<()> {

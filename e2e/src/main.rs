@@ -129,6 +129,7 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
     let mut federation =
         Federation::start(&flags.cairn, data, flags.base_port, flags.validators).await?;
     let restart = federation.ready_after;
+    same_height(&federation.addresses()).await?;
     federation.stop().await?;
 
     eprintln!("exporting from all, checking every block ...");
@@ -212,6 +213,22 @@ fn say(measured: &Measured) {
 fn all_committed(answer: &http::Answer, each: usize) -> bool {
     let text = String::from_utf8_lossy(&answer.body);
     answer.status == 200 && text.matches("\"committed\"").count() == each
+}
+
+/// Waits until every validator has every block that any of them has.
+async fn same_height(addresses: &[String]) -> anyhow::Result<()> {
+    for _ in 0..300 {
+        let mut heights = Vec::new();
+        for address in addresses {
+            let mut connection = http::Connection::open(address).await?;
+            heights.push(connection.get("/api/v1/validators").await?.height);
+        }
+        if heights.iter().all(|height| *height == heights[0]) {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    bail!("the validators do not come to the same height")
 }
 
 /// Reads a sample back from validators that were not the ones it was sent to.

@@ -156,6 +156,9 @@ pub struct Block {
     pub certificate: Certificate,
 }
 
+/// Where a block's binary form has its certificate, length first.
+const CERTIFICATE_AT: usize = BLOCK_TAG.len() + Header::BYTES;
+
 impl Block {
     /// Binary form: tag, header, certificate, transactions, outcomes. The header's count
     /// says how many there are of the last two.
@@ -172,6 +175,32 @@ impl Block {
             write_outcome(&mut writer, outcome);
         }
         writer.finish()
+    }
+    /// The binary form in two: what every validator of the chain has byte for byte, and the
+    /// certificate, of which each keeps the first quorum that it saw. [`Block::join`] puts
+    /// them together again.
+    ///
+    /// # Panics
+    /// Where [`Certificate::encode`] does.
+    pub fn encode_apart(&self, validators: usize) -> (Vec<u8>, Vec<u8>) {
+        let whole = self.encode(validators);
+        let certificate = self.certificate.encode(validators);
+        let mut chain = Writer::default();
+        chain.raw(&whole[..CERTIFICATE_AT]).bytes(&[]);
+        chain.raw(&whole[CERTIFICATE_AT + 4 + certificate.len()..]);
+        (chain.finish(), certificate)
+    }
+    /// The binary form from its two parts, for [`Block::decode`].
+    ///
+    /// # Errors
+    /// When the first part is not one that [`Block::encode_apart`] makes.
+    pub fn join(chain: &[u8], certificate: &[u8]) -> Result<Vec<u8>, DecodeError> {
+        let mut reader = Reader::new("block without certificate", chain);
+        let head = reader.raw(CERTIFICATE_AT)?;
+        reader.bytes(0)?;
+        let mut whole = Writer::default();
+        whole.raw(head).bytes(certificate).raw(&chain[CERTIFICATE_AT + 4..]);
+        Ok(whole.finish())
     }
     /// Reads the binary form within the limits, and checks that certificate, counts and
     /// Merkle root belong to the header. Signatures and rules are not checked here.

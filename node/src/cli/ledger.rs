@@ -1,8 +1,10 @@
 //! `cairn export` and `cairn verify ledger`: a whole ledger as a file that anyone can check.
 //!
-//! The file: a magic line, the chain id (32 bytes), then every block in height order in its
-//! binary form, each with its length (u32, big-endian) in front. Two validators of one chain
-//! export the same bytes, up to the height that they have.
+//! Two files. `FILE` is the chain: a magic line, the chain id (32 bytes), then every block in
+//! height order without its certificate, each with its length (u32, big-endian) in front. Every
+//! validator exports the same bytes, up to the height that it has. `FILE.certificates`, of the same
+//! form, is the proof: each validator keeps the first quorum of votes that it saw, so these differ
+//! and any of them will do.
 
 use std::{
     fs::File,
@@ -13,6 +15,7 @@ use std::{
 
 use cairn_ledger::{
     audit::{Audit, Totals},
+    block::Block,
     genesis::Genesis,
     ids::Height,
     limits::FRAME_BYTES_MAX,
@@ -42,7 +45,8 @@ pub(super) struct Export {
     config: PathBuf,
     #[command(flatten)]
     overrides: Overrides,
-    /// Where to write; a file that is there is not overwritten
+    /// Where to write the chain; its certificates go beside it, into FILE.certificates. A file
+    /// that is there is not overwritten
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -54,9 +58,9 @@ pub(super) fn export(arguments: &Export) -> Result<Printed, Failure> {
     let fail = |error: io::Error| {
         Failure::general(format!("{} cannot be written: {error}", arguments.out.display()))
     };
-    let file = File::create_new(&arguments.out).map_err(fail)?;
-    let mut out = Hashed { file: BufWriter::new(file), hash: Sha256::new(), bytes: 0 };
-    out.put(MAGIC).and_then(|()| out.put(&genesis.chain().0)).map_err(fail)?;
+    let proof = certificates_of(&arguments.out);
+    let mut chain = Output::create(&arguments.out, &genesis).map_err(fail)?;
+    let mut certificates = Output::create(&proof, &genesis).map_err(fail)?;
 
     let tip = store.tip().0.height;
     let mut progress = Progress::new(tip.0);
@@ -66,25 +70,26 @@ pub(super) fn export(arguments: &Export) -> Result<Printed, Failure> {
         block.certificate.verify(&genesis).map_err(|error| {
             Failure::new(ExitCode::Corrupt, format!("the certificate of block {height}: {error}"))
         })?;
-        let bytes = block.encode(genesis.validators().len());
-        let length = u32::try_from(bytes.len()).expect("a block is one frame");
-        out.put(&length.to_be_bytes()).and_then(|()| out.put(&bytes)).map_err(fail)?;
+        let (block_bytes, certificate) = block.encode_apart(genesis.validators().len());
+        chain.put_record(&block_bytes).map_err(fail)?;
+        certificates.put_record(&certificate).map_err(fail)?;
         transactions += u64::from(block.header.transactions);
         progress.at(height.0);
         height = height.next();
     }
     progress.done();
     store.stop();
-    let Hashed { file, hash, bytes } = out;
-    file.into_inner().map_err(|error| fail(error.into_error()))?.sync_all().map_err(fail)?;
-    let sha256 = hex::encode(hash.finalize());
+    certificates.finish().map_err(fail)?;
+    let bytes = chain.bytes;
+    let sha256 = chain.finish().map_err(fail)?;
     let fields = [
         ("exported", format!("{tip} blocks, {transactions} transactions, {bytes} bytes")),
         ("sha-256", sha256.clone()),
-        ("file", arguments.out.display().to_string()),
+        ("chain", arguments.out.display().to_string()),
+        ("certificates", proof.display().to_string()),
     ];
     let json = json!({
-        "blocks": tip, "transactions": transactions, "bytes": bytes, "sha256": sha256, "file": arguments.out,
+        "blocks": tip, "transactions": transactions, "bytes": bytes, "sha256": sha256, "file": arguments.out, "certificates": proof,
     });
     Ok(Printed::fields(&fields, json))
 }
@@ -93,8 +98,42 @@ pub(super) fn export(arguments: &Export) -> Result<Printed, Failure> {
 pub(super) fn verify(path: &Path, genesis: &Path) -> Result<Printed, Failure> {
     let genesis = Arc::new(genesis::read(genesis)?);
     let fail = |why: String| Failure::general(format!("{}: {why}", path.display()));
+    let size =
+        std::fs::metadata(path).map_err(|error| fail(format!("cannot be read: {error}")))?.len();
+    let mut chain = open(path, &genesis)?;
+    let mut certificates = open(&certificates_of(path), &genesis)?;
+    let watch = Stopwatch::start();
+    let mut audit = Audit::new(Arc::clone(&genesis));
+    let mut progress = Progress::new(size);
+    let mut read = 0;
+    while let Some(bytes) = next_record(&mut chain).map_err(&fail)? {
+        read += 4 + bytes.len() as u64;
+        let height = audit.tip().height.next();
+        let certificate = next_record(&mut certificates)
+            .map_err(&fail)?
+            .ok_or_else(|| fail(format!("the certificate of block {height} is missing")))?;
+        let whole = Block::join(&bytes, &certificate).map_err(|error| fail(error.to_string()))?;
+        audit.check(&whole).map_err(|error| {
+            let after = audit.tip().height;
+            fail(format!("does not hold after block {after}: {error}"))
+        })?;
+        progress.at(read);
+    }
+    progress.done();
+    Ok(verified(&audit, &genesis, watch.seconds()))
+}
+
+/// The file beside an exported chain.
+fn certificates_of(chain: &Path) -> PathBuf {
+    let mut name = chain.as_os_str().to_owned();
+    name.push(".certificates");
+    name.into()
+}
+
+/// Opens one of the two files, past its head.
+fn open(path: &Path, genesis: &Genesis) -> Result<BufReader<File>, Failure> {
+    let fail = |why: String| Failure::general(format!("{}: {why}", path.display()));
     let file = File::open(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
-    let size = file.metadata().map_err(|error| fail(error.to_string()))?.len();
     let mut reader = BufReader::with_capacity(1 << 20, file);
     let mut head = [0; MAGIC.len() + 32];
     reader.read_exact(&mut head).map_err(|_| fail("is no exported ledger".to_owned()))?;
@@ -105,20 +144,7 @@ pub(super) fn verify(path: &Path, genesis: &Path) -> Result<Printed, Failure> {
         let chain = hex::encode(&head[MAGIC.len()..]);
         return Err(fail(format!("is of chain {chain}, the genesis is of {}", genesis.chain())));
     }
-    let watch = Stopwatch::start();
-    let mut audit = Audit::new(Arc::clone(&genesis));
-    let mut progress = Progress::new(size);
-    let mut read = head.len() as u64;
-    while let Some(bytes) = next_block(&mut reader).map_err(&fail)? {
-        read += 4 + bytes.len() as u64;
-        audit.check(&bytes).map_err(|error| {
-            let after = audit.tip().height;
-            fail(format!("does not hold after block {after}: {error}"))
-        })?;
-        progress.at(read);
-    }
-    progress.done();
-    Ok(verified(&audit, &genesis, watch.seconds()))
+    Ok(reader)
 }
 
 fn verified(audit: &Audit, genesis: &Genesis, seconds: f64) -> Printed {
@@ -144,8 +170,8 @@ fn verified(audit: &Audit, genesis: &Genesis, seconds: f64) -> Printed {
     Printed::fields(&fields, json)
 }
 
-/// The next block's bytes; nothing at the end of the file.
-fn next_block(reader: &mut impl Read) -> Result<Option<Vec<u8>>, String> {
+/// The next record's bytes; nothing at the end of the file.
+fn next_record(reader: &mut impl Read) -> Result<Option<Vec<u8>>, String> {
     let mut length = [0; 4];
     let mut got = 0;
     while got < length.len() {
@@ -157,24 +183,46 @@ fn next_block(reader: &mut impl Read) -> Result<Option<Vec<u8>>, String> {
     }
     let length = u32::from_be_bytes(length) as usize;
     if length > FRAME_BYTES_MAX {
-        return Err(format!("holds a block of {length} bytes; at most {FRAME_BYTES_MAX} fit"));
+        return Err(format!("holds a record of {length} bytes; at most {FRAME_BYTES_MAX} fit"));
     }
     let mut bytes = vec![0; length];
     reader.read_exact(&mut bytes).map_err(|_| "ends in the middle of a block".to_owned())?;
     Ok(Some(bytes))
 }
 
-struct Hashed {
+/// A file in the making.
+struct Output {
     file: BufWriter<File>,
     hash: Sha256,
     bytes: u64,
 }
 
-impl Hashed {
+impl Output {
+    fn create(path: &Path, genesis: &Genesis) -> io::Result<Self> {
+        let file = BufWriter::new(File::create_new(path)?);
+        let mut output = Self { file, hash: Sha256::new(), bytes: 0 };
+        output.put(MAGIC)?;
+        output.put(&genesis.chain().0)?;
+        Ok(output)
+    }
+
+    fn put_record(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(bytes.len()).expect("a block is one frame");
+        self.put(&length.to_be_bytes())?;
+        self.put(bytes)
+    }
+
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.hash.update(bytes);
         self.bytes += bytes.len() as u64;
         self.file.write_all(bytes)
+    }
+
+    /// Syncs it; answers its SHA-256.
+    fn finish(self) -> io::Result<String> {
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_all()?;
+        Ok(hex::encode(self.hash.finalize()))
     }
 }
 

@@ -84,7 +84,8 @@ fn printed(proven: &Proven, chain: &str) -> Printed {
     ];
     fields.extend(reason.clone().map(|reason| ("reason", reason)));
     fields.push(("block", format!("height {}, index {}", place.height, place.index)));
-    let time = std::time::UNIX_EPOCH + std::time::Duration::from_millis((*time_ms).min(YEAR_9999_MS));
+    let time =
+        std::time::UNIX_EPOCH + std::time::Duration::from_millis((*time_ms).min(YEAR_9999_MS));
     fields.push(("time", httpdate::fmt_http_date(time)));
     fields.push(("signed by", signers.join(", ")));
     let json = json!({

@@ -57,6 +57,8 @@ fn a_block_reads_back_as_it_was_written() {
     let validators = genesis.validators().len();
     let bytes = block.encode(validators);
     assert_eq!(Block::decode(&bytes, validators), Ok(block.clone()));
+    let (chain, certificate) = block.encode_apart(validators);
+    assert_eq!(Block::join(&chain, &certificate), Ok(bytes.clone()));
     assert_eq!(block.certificate.verify(&genesis), Ok(()));
 
     let (_, keys) = founders(4);
@@ -339,4 +341,16 @@ proptest! {
         prop_assert!(Block::decode(&rest, validators).is_err());
         prop_assert!(Block::decode(&[&BLOCK_TAG[..], &rest].concat(), validators).is_err());
     }
+}
+
+#[test]
+fn what_all_validators_have_does_not_depend_on_whose_votes_came_first() {
+    let (genesis, block) = three();
+    let (_, keys) = founders(4);
+    let header = &block.header;
+    let other = certify(&genesis, &keys, &[1, 2, 3], header.height, header.id());
+    let other = Block { certificate: other, ..block.clone() };
+    assert_ne!(block.encode(4), other.encode(4));
+    assert_eq!(block.encode_apart(4).0, other.encode_apart(4).0);
+    assert!(Block::join(&block.encode(4), &[]).is_err(), "a whole block is not the first part");
 }
