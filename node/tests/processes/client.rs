@@ -43,8 +43,9 @@ impl Client {
 
     /// Status and body; nothing when nobody answers.
     pub(crate) fn get(&self, port: u16, path: &str) -> Option<(u16, String)> {
-        let answer = self.0.get(format!("http://127.0.0.1:{port}{path}")).call();
-        read(answer)
+        let url = format!("http://127.0.0.1:{port}{path}");
+        // A connection that was kept may have been closed just now; asking twice does no harm.
+        read(self.0.get(&url).call()).or_else(|| read(self.0.get(&url).call()))
     }
 
     /// A JSON body, when the answer is 200.
