@@ -8,12 +8,12 @@ use cairn_ledger::{
 };
 
 use super::{
-    Effect, Machine, Phase, Record, SignedKind, Timer,
+    Effect, Machine, Phase, Record, SignedKind, Step, Timer,
     heard::{Heard, Noted, bit, bits as signers},
 };
 use crate::{
     chain::{
-        core::{In, Out, ROUNDS_AHEAD_MAX},
+        core::{In, Out, ROUNDS_AHEAD_MAX, proposer},
         message::{
             Evidence, Message, PolkaCertificate, RoundCertificate, RoundCertificateKind,
             SignedProposal, SignedVote,
@@ -31,6 +31,12 @@ pub(super) struct Turn {
 }
 
 impl Machine {
+    /// Whether the one who proposes first at that height is another validator, and not connected.
+    fn first_proposer_is_absent(&self, height: Height) -> bool {
+        let turn = proposer(height.0, 0, self.genesis.validators().len());
+        self.me != Some(turn) && !self.peers.contains_key(&turn)
+    }
+
     /// Replays what the log has of the height after the tip, then takes part.
     pub(super) fn start(&mut self, mut journal: Vec<Record>, effects: &mut Vec<Effect>) {
         assert_eq!(self.phase, Phase::New, "a machine is started once");
@@ -257,7 +263,11 @@ impl Machine {
                 Out::Schedule(round, step) => {
                     let timer = Timer::Round { height, round, step };
                     self.timers.insert(timer);
-                    let after = self.timeouts.of(round, step);
+                    let mut after = self.timeouts.of(round, step);
+                    if step == Step::Propose && round == 0 && self.first_proposer_is_absent(height)
+                    {
+                        after = after.min(self.timeouts.absent);
+                    }
                     effects.push(Effect::Schedule { timer, after });
                 }
                 Out::Cancel(round, step) => {

@@ -212,6 +212,10 @@ pub struct Timeouts {
     /// For a proposal and its body: covers cutting, one fdatasync on each side, a body's way
     /// through the log, and execution.
     pub propose: Duration,
+    /// For the proposal of a height's first proposer when there is no connection to it: it is
+    /// down, as a rule, and a quorum of others need not wait long to find out. Later rounds
+    /// wait in full, for the topologies in which it is this node that is cut off.
+    pub absent: Duration,
     /// For stragglers' prevotes.
     pub prevote: Duration,
     /// For stragglers' precommits.
@@ -245,7 +249,8 @@ impl Default for Timeouts {
         Self {
             propose: Duration::from_millis(1000),
             prevote: Duration::from_millis(500),
-            precommit: Duration::from_millis(500),
+            absent: Duration::from_millis(150),
+            precommit: Duration::from_millis(250),
             round_more: Duration::from_millis(250),
             round_max: Duration::from_secs(10),
             status: Duration::from_millis(250),
