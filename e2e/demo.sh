@@ -7,6 +7,7 @@ base=${BASE_PORT:-9984}
 work=$(mktemp -d)
 data=$work/federation
 federation=
+returned=
 touch "$work/dev.log"
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
@@ -23,11 +24,14 @@ fail() { printf '\n%s✘ %s%s\n' "$red" "$*" "$plain" >&2; exit 1; }
 finish() {
   status=$?
   trap - EXIT INT TERM
-  if [ -n "$federation" ]; then
-    kill -TERM "$federation" 2>/dev/null || true
-    wait "$federation" 2>/dev/null || true
-  fi
-  [ "$status" = 0 ] || { [ -f "$work/dev.log" ] && { echo "the federation said:"; tail -n 20 "$work/dev.log"; }; } >&2
+  for process in $returned $federation; do
+    kill -TERM "$process" 2>/dev/null || true
+    wait "$process" 2>/dev/null || true
+  done
+  case $status in
+    0 | 130 | 143) ;;
+    *) echo "the federation said:" && tail -n 20 "$work/dev.log" ;;
+  esac >&2
   rm -rf "$work"
   exit "$status"
 }
@@ -105,7 +109,7 @@ good "three more assets committed, the chain is at height $goal"
 
 chapter "It comes back and catches up, without help"
 "$cairn" node --config "$data/validator-2/cairn.toml" >"$work/validator-2.log" 2>&1 &
-echo $! >"$work/validator-2.pid"
+returned=$!
 reaches 2 "$goal" || { cat "$work/validator-2.log" >&2; fail "validator-2 did not catch up"; }
 good "validator-2 is at height $(height 2) again"
 
@@ -114,15 +118,17 @@ chapter "A receipt proves the transfer to anyone, offline"
 run "verify receipt receipt.json --genesis genesis.json"
 "$cairn" verify receipt "$work/receipt.json" --genesis "$data/genesis.json" | sed 's/^/  /'
 sed 's/CREATE\|TRANSFER/TRANSFEX/' "$work/receipt.json" >"$work/forged.json"
-if "$cairn" verify receipt "$work/forged.json" --genesis "$data/genesis.json" >/dev/null 2>&1; then
+cmp -s "$work/receipt.json" "$work/forged.json" && fail "the forgery changed nothing"
+if forged=$("$cairn" verify receipt "$work/forged.json" --genesis "$data/genesis.json" 2>&1); then
   fail "a forged receipt was believed"
 fi
+case $forged in *"proves nothing"*) ;; *) fail "the forged receipt failed for another reason: $forged" ;; esac
 good "and a receipt with one letter changed is refused"
 
 chapter "That was Cairn"
 for i in 0 1 2 3; do say "validator-$i  $(url "$i")/api/v1"; done
 if [ -t 1 ]; then
   say "It stays up for you to try. Ctrl-C ends it."
+  trap 'exit 0' INT
   wait "$federation" || true
 fi
-kill -TERM "$(cat "$work/validator-2.pid")" 2>/dev/null || true

@@ -54,6 +54,8 @@ pub struct Listen {
 pub struct Config {
     /// This validator's name in the genesis record.
     pub name: String,
+    /// The directory of the configuration file: where the running process leaves its id, as `pid`.
+    pub home: PathBuf,
     /// Where everything that this validator must not lose is.
     pub data: PathBuf,
     /// The genesis file.
@@ -187,6 +189,7 @@ impl Config {
         };
         Ok(Self {
             name,
+            home: base.to_owned(),
             data: file(&overrides.data, data),
             genesis: file(&overrides.genesis, genesis),
             member_key: file(&overrides.member_key, member_key),

@@ -1,7 +1,12 @@
 //! Wires the rooms together: opens what is on the disk, starts from the inside out, and ends
 //! in the opposite order.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use cairn_ledger::{
     genesis::Genesis,
@@ -60,9 +65,38 @@ pub fn run(config: Config) -> Result<(), Failure> {
         // Before the signing state, which opening changes: a busy port must leave no trace. After
         // the store: a second process on one directory should hear of that, not of its ports.
         let ports = Ports::take(&config).await?;
+        let _pid = PidFile::write(&config.home);
         let signing = tokio::task::block_in_place(|| opened.signing(&config))?;
         Running::start(config, opened, signing, ports).await?.until_told().await
     })
+}
+
+/// The file beside the configuration that says which process runs this validator. Whoever
+/// holds the data directory writes it, and takes it away at a clean end.
+struct PidFile(PathBuf);
+
+impl PidFile {
+    /// Nothing where the configuration lies on a read-only file system, as it may: whatever
+    /// runs the validator there knows its process.
+    fn write(home: &Path) -> Option<Self> {
+        let path = home.join("pid");
+        match std::fs::write(&path, format!("{}\n", std::process::id())) {
+            Ok(()) => Some(Self(path)),
+            Err(error) => {
+                tracing::debug!(%error, path = %path.display(), "no pid file");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        let own = std::process::id().to_string();
+        if std::fs::read_to_string(&self.0).is_ok_and(|text| text.trim() == own) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
 }
 
 /// What the disk gave.

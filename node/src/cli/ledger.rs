@@ -54,6 +54,10 @@ pub(super) struct Export {
 pub(super) fn export(arguments: &Export) -> Result<Printed, Failure> {
     let config = Config::load(&arguments.config, &arguments.overrides)?;
     let genesis = Arc::new(genesis::read(&config.genesis)?);
+    if !config.data.join("store.json").exists() {
+        let data = config.data.display();
+        return Err(Failure::new(ExitCode::DataDirectory, format!("{data} holds no ledger")));
+    }
     let store = Embedded::open(&config.data, Arc::clone(&genesis)).map_err(store_failure)?;
     let fail = |error: io::Error| {
         Failure::general(format!("{} cannot be written: {error}", arguments.out.display()))
@@ -120,6 +124,9 @@ pub(super) fn verify(path: &Path, genesis: &Path) -> Result<Printed, Failure> {
         progress.at(read);
     }
     progress.done();
+    if next_record(&mut certificates).map_err(&fail)?.is_some() {
+        return Err(fail("ends before its certificates do: blocks are missing".to_owned()));
+    }
     Ok(verified(&audit, &genesis, watch.seconds()))
 }
 

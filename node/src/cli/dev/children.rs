@@ -102,7 +102,6 @@ fn start(home: &Home) -> Result<Running<'_>, Failure> {
             // Ctrl-C on the terminal is for this process, which ends the others in order.
             .process_group(0)
             .spawn()?;
-        fs::write(home.directory.join("pid"), format!("{}\n", child.id()))?;
         Ok(child)
     };
     let child = launch()
@@ -207,8 +206,14 @@ async fn end(children: &mut [Running<'_>]) {
             running.ended = running.child.wait().is_ok();
         }
     }
+    // A validator takes its pid file with it. One that was killed could not, and one that somebody
+    // else has started since has a file of its own.
     for running in children {
-        let _ = fs::remove_file(running.home.directory.join("pid"));
+        let pid = running.home.directory.join("pid");
+        let own = running.child.id().to_string();
+        if fs::read_to_string(&pid).is_ok_and(|text| text.trim() == own) {
+            let _ = fs::remove_file(pid);
+        }
     }
 }
 
