@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use cairn_ledger::{
     block::{Block, Place},
-    ids::TransactionId,
+    ids::{OutputReference, TransactionId},
     refusal::Recorded,
     transaction::Admitted,
 };
@@ -159,6 +159,12 @@ impl Intake {
     /// Whether that id waits here for a decision.
     pub fn is_pending(&self, id: &TransactionId) -> bool {
         self.room.lock().is_pending(id)
+    }
+
+    /// Another transaction that waits here and spends what this one spends, and which output;
+    /// looks at each input once. Where several wait for one output, the first of them.
+    pub fn spender(&self, transaction: &Admitted) -> Option<(OutputReference, TransactionId)> {
+        self.room.lock().spender(transaction)
     }
 
     /// A transaction that was admitted here, found by its exact bytes: so that what was checked

@@ -36,6 +36,19 @@ pub(super) struct Turned {
     /// Its id, as far as it was read.
     pub(super) id: Option<TransactionId>,
     pub(super) refusal: Refusal,
+    /// The first input whose signatures do not hold, when that is the reason.
+    pub(super) input: Option<usize>,
+}
+
+impl From<Turned> for Failure {
+    fn from(turned: Turned) -> Self {
+        match turned {
+            Turned { refusal: Refusal::SignatureInvalid, input: Some(input), .. } => {
+                Self::Unsigned { input }
+            }
+            Turned { refusal, .. } => Self::Refused(refusal),
+        }
+    }
 }
 
 /// What the door says to one transaction.
@@ -139,7 +152,7 @@ fn examine(query: &Query, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, StoreErr
                 parsed.push(transaction);
                 at_of_parsed.push(at);
             }
-            Err(refusal) => refused.push((at, Turned { id: None, refusal })),
+            Err(refusal) => refused.push((at, Turned { id: None, refusal, input: None })),
         }
     }
     let admitted = transaction::admit(parsed);
@@ -151,8 +164,11 @@ fn examine(query: &Query, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, StoreErr
     for ((at, admitted), checked) in at_of_parsed.into_iter().zip(admitted).zip(checked) {
         let id = Some(either(&admitted).id());
         answers[at] = Some(match (checked, admitted) {
-            (Err(refusal), _) => Err(Turned { id, refusal }),
-            (Ok(()), Err(_)) => Err(Turned { id, refusal: Refusal::SignatureInvalid }),
+            (Err(refusal), _) => Err(Turned { id, refusal, input: None }),
+            (Ok(()), Err(parsed)) => {
+                let input = parsed.unsigned_input();
+                Err(Turned { id, refusal: Refusal::SignatureInvalid, input })
+            }
             (Ok(()), Ok(admitted)) => Ok(Arc::new(admitted)),
         });
     }

@@ -4,14 +4,18 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, HttpBody},
-    http::{HeaderMap, header},
+    http::{header, request::Parts},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::Failure;
 
-/// A body that takes longer is not worth waiting for.
+/// How long a body may take, where the server that read its head did not say.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the body of a request may take; the server leaves it in the request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyTimeout(pub(super) Duration);
 
 /// What all bodies that are held at a time may take together.
 const ALL_BODIES_KIB: usize = 256 * 1024;
@@ -34,20 +38,21 @@ pub(super) struct Received {
 }
 
 impl BodyBudget {
-    /// Reads a body of at most `most` bytes.
+    /// Reads the body of at most `most` bytes that follows that head.
     pub(super) async fn read(
         &self,
-        headers: &HeaderMap,
+        head: &Parts,
         body: Body,
         most: usize,
     ) -> Result<Received, Failure> {
-        let said = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        let said = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         let said = said.and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
         if said > most as u64 {
             return Err(Failure::BodyTooLarge(most));
         }
-        let timeout = Failure::BodyTimeout(BODY_TIMEOUT.as_secs());
-        tokio::time::timeout(BODY_TIMEOUT, self.gather(body, most)).await.unwrap_or(Err(timeout))
+        let patience = head.extensions.get().map_or(BODY_TIMEOUT, |BodyTimeout(said)| *said);
+        let timeout = Failure::BodyTimeout(patience.as_secs());
+        tokio::time::timeout(patience, self.gather(body, most)).await.unwrap_or(Err(timeout))
     }
 
     async fn gather(&self, mut body: Body, most: usize) -> Result<Received, Failure> {

@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use cairn_ledger::{
-    ids::TransactionId,
+    ids::{OutputReference, TransactionId},
     refusal::{Recorded, Refusal},
 };
 use serde_json::{Value, json};
@@ -26,6 +26,9 @@ use crate::{intake::Busy, query::StoreError};
 pub(super) enum Failure {
     #[error("{0}")]
     Refused(Refusal),
+    /// Like [`Refusal::SignatureInvalid`], by input.
+    #[error("{} The signature of input {input} does not hold.", Refusal::SignatureInvalid)]
+    Unsigned { input: usize },
     #[error("the transaction was decided and refused: {}", .1.text)]
     Decided(TransactionId, Recorded),
     #[error("no decision on transaction {0} within {1} s; it may still come: its id tells")]
@@ -40,6 +43,16 @@ pub(super) enum Failure {
     Stopping,
     #[error("{0}")]
     Trouble(String),
+    #[error("{0}: no transaction is taken in until there is room; reading goes on")]
+    StorageFull(String),
+    #[error(
+        "output {} of {} is being spent by transaction {by}, which waits for a decision",
+        output.index,
+        output.transaction
+    )]
+    InputPending { output: OutputReference, by: TransactionId },
+    #[error("the number at {path} does not mean the same to every reader: use a string")]
+    Number { path: String },
     #[error("the body is larger than {0} bytes, the most that are read")]
     BodyTooLarge(usize),
     #[error("the body did not arrive within {0} s")]
@@ -66,7 +79,10 @@ pub(super) enum Failure {
 
 impl From<StoreError> for Failure {
     fn from(trouble: StoreError) -> Self {
-        Self::Trouble(trouble.to_string())
+        match trouble {
+            StoreError::Full { .. } => Self::StorageFull(trouble.to_string()),
+            other => Self::Trouble(other.to_string()),
+        }
     }
 }
 
@@ -75,6 +91,9 @@ impl Failure {
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Refused(refusal) => (refusal_status(refusal.code()), refusal.code(), REFUSED),
+            Self::Unsigned { .. } => {
+                (StatusCode::BAD_REQUEST, Refusal::SignatureInvalid.code(), REFUSED)
+            }
             Self::Decided(_, why) => (refusal_status(why.code()), why.code(), REFUSED),
             Self::Undecided(..) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "NO_QUORUM", "the outcome is unknown")
@@ -82,11 +101,20 @@ impl Failure {
             Self::StillPending(_) => {
                 (StatusCode::NOT_FOUND, "TX_NOT_DECIDED", "there is no receipt yet")
             }
-            Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, "POOL_FULL", "too many wait"),
+            Self::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "POOL_FULL", "too many wait"),
             Self::Overloaded => (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", "too many at once"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "STOPPING", "ask another one"),
             Self::Trouble(_) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "TROUBLE", "this validator has trouble")
+            }
+            Self::StorageFull(_) => {
+                (StatusCode::INSUFFICIENT_STORAGE, "STORAGE_FULL", "the disk is full")
+            }
+            Self::InputPending { .. } => {
+                (StatusCode::CONFLICT, "INPUT_PENDING", "an input is being spent")
+            }
+            Self::Number { .. } => {
+                (StatusCode::BAD_REQUEST, "JSON_NUMBER", "a number is not exact")
             }
             Self::BodyTooLarge(_) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "BODY_TOO_LARGE", "the body is too large")
@@ -126,10 +154,15 @@ impl Failure {
                 return self.json(StatusCode::BAD_REQUEST, &body);
             }
             Self::Refused(refusal) => (StatusCode::BAD_REQUEST, refusal_v1(refusal)),
+            Self::Unsigned { .. } => {
+                (StatusCode::BAD_REQUEST, refusal_v1(&Refusal::SignatureInvalid))
+            }
             Self::Decided(..) => {
                 let message = "Transaction validation failed".to_owned();
                 (StatusCode::INTERNAL_SERVER_ERROR, message)
             }
+            // Back-pressure is 429 to upstream's clients, whatever is full.
+            Self::Busy(_) => (StatusCode::TOO_MANY_REQUESTS, self.to_string()),
             other => (other.kind().0, other.to_string()),
         };
         self.json(status, &json!({"message": message, "status": status.as_u16()}))
@@ -163,7 +196,10 @@ impl Failure {
 
     /// What API v2 says about it: v1's texts need their context, these stand alone.
     pub(super) fn detail(&self) -> String {
-        self.to_string()
+        match self {
+            Self::Refused(refusal) => refusal.detail(),
+            other => other.to_string(),
+        }
     }
 
     fn json(&self, status: StatusCode, body: &Value) -> Response {

@@ -5,7 +5,7 @@
 
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -18,6 +18,7 @@ use tokio::{
     time::sleep,
 };
 
+use super::body::BodyTimeout;
 use crate::metrics::Metrics;
 
 /// What connections may cost.
@@ -31,6 +32,8 @@ pub struct ServerLimits {
     pub headers: usize,
     /// How long a request's head may take, idling between requests included.
     pub head_timeout: Duration,
+    /// How long a request's body may take after its head.
+    pub body_timeout: Duration,
     /// How long answers under way are waited for when stopping.
     pub goodbye: Duration,
 }
@@ -42,6 +45,7 @@ impl Default for ServerLimits {
             head_bytes: 16 * 1024,
             headers: 100,
             head_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(10),
             goodbye: Duration::from_secs(5),
         }
     }
@@ -56,6 +60,7 @@ pub async fn serve(
     metrics: Arc<Metrics>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let router = router.layer(Extension(BodyTimeout(limits.body_timeout)));
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     loop {
@@ -133,3 +138,6 @@ async fn converse(
         tracing::trace!(%error, "a connection ended early");
     }
 }
+
+#[cfg(test)]
+mod tests;

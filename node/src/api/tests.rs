@@ -528,18 +528,17 @@ async fn a_full_waiting_room_says_when_to_come_back() {
         world.post("/api/v1/transactions", text(&asset("a"))).await.status,
         StatusCode::ACCEPTED
     );
-    for path in ["/api/v1/transactions", "/api/v2/transactions"] {
+    let table = [("/api/v1/transactions", 429), ("/api/v2/transactions", 503)];
+    for (path, status) in table {
         let reply = world.post(path, text(&asset("b"))).await;
-        assert_eq!(
-            (reply.status, reply.header("retry-after")),
-            (StatusCode::TOO_MANY_REQUESTS, "1"),
-            "{path}"
-        );
+        let answer = (reply.status.as_u16(), reply.header("retry-after"));
+        assert_eq!(answer, (status, "1"), "{path}");
+        assert_eq!(reply.json()["code"] == "POOL_FULL", status == 503, "{path}");
     }
     let page = world.admin("/metrics").await.text;
     assert!(page.contains("cairn_pending_transactions 1\n"), "{page}");
     assert!(
-        page.contains(r#"cairn_http_requests_total{route="v2/transactions",status="429"} 1"#),
+        page.contains(r#"cairn_http_requests_total{route="v2/transactions",status="503"} 1"#),
         "{page}"
     );
 }
@@ -581,6 +580,96 @@ async fn the_admin_port_says_how_it_is() {
     world.status.send_modify(|status| (status.ready, status.height) = (true, 7));
     assert_eq!(world.admin("/readyz").await.status, StatusCode::OK);
     assert_eq!(world.admin("/status").await.json()["height"], 7);
+}
+
+#[tokio::test]
+async fn what_v2_adds_to_a_refusal_helps_its_submitter() {
+    let world = World::new();
+    let (made, other) = (asset("a"), asset("b"));
+    world.commit(&made).await;
+    world.commit(&other).await;
+    let moved = given(&made, 2);
+    world.commit(&moved).await;
+    world.order.stuck.store(true, Ordering::SeqCst);
+    let waits = given(&other, 2);
+    assert_eq!(world.post("/api/v2/transactions", text(&waits)).await.status, 202);
+    assert_eq!(world.post("/api/v2/transactions", text(&waits)).await.status, 202, "the same");
+    let later = given(&other, 3);
+    #[rustfmt::skip]
+    let table = [
+        (text(&given(&made, 3)), 409, "DOUBLE_SPEND",  moved.id.to_string()),
+        (text(&later),           409, "INPUT_PENDING", waits.id.to_string()),
+        (spoiled(&asset("c")),   400, "SIG_INVALID",   "input 0".to_owned()),
+    ];
+    for (body, status, code, piece) in table {
+        let reply = world.post("/api/v2/transactions", body.clone()).await;
+        let problem = reply.json();
+        assert_eq!((reply.status.as_u16(), problem["code"].as_str()), (status, Some(code)));
+        assert!(problem["detail"].as_str().unwrap().contains(&piece), "{}", reply.text);
+        let many = world.post("/api/v2/transactions", format!("[{body}]")).await.json();
+        assert_eq!(many[0]["reason"]["code"], code, "{many}");
+        assert!(many[0]["reason"]["message"].as_str().unwrap().contains(&piece), "{many}");
+    }
+    let reply = world.post("/api/v2/transactions", text(&made)).await;
+    assert_eq!(reply.status, StatusCode::OK, "the same again has its answer");
+    assert_eq!(
+        (&reply.json()["status"], &reply.json()["height"]),
+        (&json!("committed"), &json!(1))
+    );
+    let v1 = world.post("/api/v1/transactions", text(&later)).await;
+    assert_eq!(v1.status, StatusCode::ACCEPTED, "v1 lets the ledger decide, as upstream does");
+    world.order.stuck.store(false, Ordering::SeqCst);
+    while world.api.intake.waiting() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let reply = world.post("/api/v2/transactions", text(&given(&other, 4))).await;
+    assert_eq!(reply.json()["code"], "DOUBLE_SPEND", "who waited is decided and forgotten");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_no_unknown_trouble() {
+    let failure = Failure::from(StoreError::Full { path: "blocks".to_owned() });
+    let codes = (failure.code(), failure.v1().status().as_u16(), failure.v2().status().as_u16());
+    assert_eq!(codes, ("STORAGE_FULL", 507, 507));
+}
+
+/// A CREATE that is signed by key 1 and says this.
+fn saying(data: &str) -> String {
+    let signed = asset("x");
+    text(&signed).replace(r#"{"note":"x"}"#, data)
+}
+
+#[tokio::test]
+async fn v2_asks_for_strings_where_numbers_are_not_exact() {
+    let world = World::new();
+    #[rustfmt::skip]
+    let table = [
+        (r#"{"n":1.5}"#,                        Some("asset.data.n")),
+        (r#"{"n":1.0}"#,                        Some("asset.data.n")),
+        (r#"{"n":[1,{"m":1e3}]}"#,              Some("asset.data.n[1].m")),
+        (r#"{"n":-0}"#,                         Some("asset.data.n")),
+        (r#"{"n":9007199254740992}"#,           Some("asset.data.n")),
+        (r#"{"n":-9007199254740992}"#,          Some("asset.data.n")),
+        (r#"{"n":18446744073709551616}"#,       Some("asset.data.n")),
+        (r#"{"n":9007199254740991}"#,           None),
+        (r#"{"n":-9007199254740991,"m":0}"#,    None),
+        (r#"{"n":"1.5 \" 1e3"}"#,               None),
+    ];
+    for (data, path) in table {
+        let body = saying(data);
+        let reply = world.post("/api/v2/transactions", body.clone()).await;
+        let many = world.post("/api/v2/transactions", format!("[{body},{{}}]")).await.json();
+        let one = reply.json();
+        // What passes is not signed for these bytes, and hears that.
+        let code = if path.is_some() { "JSON_NUMBER" } else { "TX_ID_MISMATCH" };
+        assert_eq!((one["code"].as_str(), reply.status.as_u16()), (Some(code), 400), "{data}");
+        assert_eq!(many[0]["reason"]["code"], code, "{data}");
+        assert_ne!(many[1]["reason"]["code"], "JSON_NUMBER", "answers are in order: {many}");
+        let detail = one["detail"].as_str().unwrap();
+        assert!(path.is_none_or(|path| detail.contains(&format!("{path} "))), "{detail}");
+        let v1 = world.post("/api/v1/transactions", body).await;
+        assert!(v1.text.contains("(InvalidHash)"), "v1 reads every number: {}", v1.text);
+    }
 }
 
 #[test]

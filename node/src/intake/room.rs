@@ -10,7 +10,7 @@ use std::{
 use cairn_ledger::{
     block::{Block, Place},
     execution::Outcome,
-    ids::{Position, TransactionId},
+    ids::{OutputReference, Position, TransactionId},
     limits::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX},
     refusal::{Recorded, Refusal},
     transaction::Admitted,
@@ -85,6 +85,9 @@ pub(super) struct Room {
     /// Two transactions with one fingerprint (once in 2^64): the later is found, the other is
     /// checked again, which is slow and right.
     by_fingerprint: HashMap<u64, TransactionId>,
+    /// Who of those that wait spends what, the first of each: as large as their inputs are many,
+    /// which their bytes bound.
+    spending: HashMap<OutputReference, TransactionId>,
     /// Waits to be put into the log.
     queue: VecDeque<Stay>,
     /// Is in the log, there, and not yet in a block.
@@ -105,6 +108,7 @@ impl Room {
             fingerprints: Fingerprints::default(),
             pending: HashMap::new(),
             by_fingerprint: HashMap::new(),
+            spending: HashMap::new(),
             queue: VecDeque::new(),
             in_log: BTreeMap::new(),
             by_age: VecDeque::new(),
@@ -129,6 +133,16 @@ impl Room {
 
     pub(super) fn is_pending(&self, id: &TransactionId) -> bool {
         self.pending.contains_key(id)
+    }
+
+    pub(super) fn spender(
+        &self,
+        transaction: &Admitted,
+    ) -> Option<(OutputReference, TransactionId)> {
+        let spent = transaction.inputs().iter().filter_map(|input| input.spends);
+        spent
+            .filter_map(|output| Some((output, *self.spending.get(&output)?)))
+            .find(|(_, by)| *by != transaction.id())
     }
 
     pub(super) fn by_fingerprint(&self, fingerprint: u64) -> Option<Arc<Admitted>> {
@@ -183,6 +197,9 @@ impl Room {
         let stay = (id, self.serial);
         self.bytes += transaction.bytes().len();
         self.by_fingerprint.insert(fingerprint, id);
+        for output in transaction.inputs().iter().filter_map(|input| input.spends) {
+            self.spending.entry(output).or_insert(id);
+        }
         self.queue.push_back(stay);
         self.by_age.push_back((now, stay));
         let waiters = waiter.into_iter().collect();
@@ -303,6 +320,11 @@ impl Room {
         self.bytes -= pending.transaction.bytes().len();
         if self.by_fingerprint.get(&pending.fingerprint) == Some(id) {
             self.by_fingerprint.remove(&pending.fingerprint);
+        }
+        for output in pending.transaction.inputs().iter().filter_map(|input| input.spends) {
+            if self.spending.get(&output) == Some(id) {
+                self.spending.remove(&output);
+            }
         }
         for waiter in pending.waiters {
             let _ = waiter.send(fate.clone());

@@ -53,10 +53,15 @@ pub(super) fn read(
     let signing = canonical.signing();
     let mut claims = Vec::with_capacity(proofs.len());
     let mut inputs = Vec::with_capacity(proofs.len());
-    for (input, proof) in proofs {
+    for (at, (input, proof)) in proofs.into_iter().enumerate() {
         let message = signing.message(input.spends.as_ref());
         let signatures = proof.signatures().into_iter();
-        claims.extend(signatures.map(|(key, signature)| OwnedClaim { key, message, signature }));
+        claims.extend(signatures.map(|(key, signature)| OwnedClaim {
+            input: at,
+            key,
+            message,
+            signature,
+        }));
         inputs.push(input);
     }
     let asset = match operation {

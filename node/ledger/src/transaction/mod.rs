@@ -66,10 +66,13 @@ pub struct Parsed {
     outputs: Vec<Output>,
     claims: Vec<OwnedClaim>,
     strictness: Strictness,
+    unsigned_input: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
 struct OwnedClaim {
+    /// The input that it signs.
+    input: usize,
     key: PublicKey,
     message: [u8; 32],
     signature: [u8; 64],
@@ -108,6 +111,11 @@ impl Parsed {
     pub fn signatures(&self) -> usize {
         self.claims.len()
     }
+    /// The first input whose signatures do not hold, once [`admit`] found one: to tell its
+    /// sender. No part of what a block records.
+    pub fn unsigned_input(&self) -> Option<usize> {
+        self.unsigned_input
+    }
 }
 
 /// A parsed transaction whose signatures hold. Only [`admit`] makes one, so whoever
@@ -138,7 +146,8 @@ pub fn parse(bytes: Arc<[u8]>, strictness: Strictness) -> Result<Parsed, Refusal
     let body::Body { asset, inputs, outputs, claims } = body;
     let asset = asset.unwrap_or(id);
     drop(value);
-    Ok(Parsed { bytes, id, operation, asset, inputs, outputs, claims, strictness })
+    let unsigned_input = None;
+    Ok(Parsed { bytes, id, operation, asset, inputs, outputs, claims, strictness, unsigned_input })
 }
 
 fn check_id(value: &Value<'_>, canonical: &canonical::Canonical) -> Result<TransactionId, Refusal> {
@@ -172,12 +181,16 @@ pub fn admit(parsed: Vec<Parsed>) -> Vec<Result<Admitted, Parsed>> {
     drop(claims);
     parsed
         .into_iter()
-        .map(|transaction| {
+        .map(|mut transaction| {
             let own = answers.by_ref().take(transaction.claims.len());
             // Every answer is taken, also after the first that is false.
-            if own.fold(true, |all, answer| all & answer) {
+            let bad = own.zip(&transaction.claims).fold(None, |first, (holds, claim)| {
+                if holds { first } else { first.or(Some(claim.input)) }
+            });
+            if bad.is_none() {
                 Ok(Admitted(transaction))
             } else {
+                transaction.unsigned_input = bad;
                 Err(transaction)
             }
         })

@@ -27,10 +27,10 @@ pub(super) async fn post(State(api): Shared, request: Request) -> Response {
 async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
     let mode = Parameters::of(request.uri()).mode()?;
     let (head, body) = request.into_parts();
-    let received = api.bodies.read(&head.headers, body, BODY_BYTES_MAX).await?;
+    let received = api.bodies.read(&head, body, BODY_BYTES_MAX).await?;
     let bytes: Arc<[u8]> = Arc::from(received.bytes.as_slice());
     let answer = api.admission.one(bytes).await?;
-    let admitted = answer.map_err(|turned| Failure::Refused(turned.refusal))?;
+    let admitted = answer.map_err(Failure::from)?;
     let id = admitted.id();
     let fate = api.intake.submit(admitted).map_err(Failure::Busy)?;
     let height = match mode {

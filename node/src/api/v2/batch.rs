@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     super::{Api, Shared, admission::Turned, at, error::Failure},
-    Report, alone, say,
+    Report, alone, numbers, say,
     slices::{self, Form, NotAList},
     standing,
 };
@@ -51,7 +51,7 @@ async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
     let wait = wait_of(request.uri())?;
     let lines = is_lines(request.headers())?;
     let (head, body) = request.into_parts();
-    let received = api.bodies.read(&head.headers, body, BODY_BYTES_MAX).await?;
+    let received = api.bodies.read(&head, body, BODY_BYTES_MAX).await?;
     if received.bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Failure::BodyEmpty);
     }
@@ -102,15 +102,17 @@ fn is_lines(headers: &HeaderMap) -> Result<bool, Failure> {
 }
 
 async fn take_one(api: &Arc<Api>, bytes: Arc<[u8]>, wait: Wait) -> Result<Response, Failure> {
+    numbers::check(&bytes)?;
     let admitted = match api.admission.one(bytes).await? {
         Ok(admitted) => admitted,
         // The same again is not wrong: it has its answer already.
-        Err(Turned { id: Some(id), refusal: Refusal::Duplicate(_) }) => {
+        Err(Turned { id: Some(id), refusal: Refusal::Duplicate(_), .. }) => {
             return Ok(alone(StatusCode::OK, already(api, id).await?));
         }
-        Err(turned) => return Err(Failure::Refused(turned.refusal)),
+        Err(turned) => return Err(turned.into()),
     };
     let id = admitted.id();
+    may_spend(api, &admitted)?;
     let fate = api.intake.submit(admitted).map_err(Failure::Busy)?;
     let height = api.query.height();
     if wait == Wait::Accepted {
@@ -124,14 +126,42 @@ async fn take_one(api: &Arc<Api>, bytes: Arc<[u8]>, wait: Wait) -> Result<Respon
     }
 }
 
+/// What became of one of many at the door.
+enum Item {
+    Turned(Turned),
+    Failed(Option<TransactionId>, Failure),
+    Admitted(Arc<Admitted>),
+}
+
+impl Item {
+    fn admitted(&self) -> Option<Arc<Admitted>> {
+        if let Self::Admitted(admitted) = self { Some(Arc::clone(admitted)) } else { None }
+    }
+}
+
 async fn take_many(
     api: &Arc<Api>,
     items: Vec<Arc<[u8]>>,
     wait: Wait,
 ) -> Result<Vec<Report>, Failure> {
     let height = api.query.height();
-    let answers = api.admission.many(items).await?;
-    let admitted: Vec<Arc<Admitted>> = answers.iter().flatten().map(Arc::clone).collect();
+    let exact: Vec<Result<(), Failure>> = items.iter().map(|item| numbers::check(item)).collect();
+    let fit = items.into_iter().zip(&exact).filter(|(_, exact)| exact.is_ok());
+    let mut checked = api.admission.many(fit.map(|(item, _)| item).collect()).await?.into_iter();
+    let answers: Vec<Item> = exact
+        .into_iter()
+        .map(|exact| match exact {
+            Err(failure) => Item::Failed(None, failure),
+            Ok(()) => match checked.next().expect("an answer for each item that was asked for") {
+                Err(turned) => Item::Turned(turned),
+                Ok(admitted) => match may_spend(api, &admitted) {
+                    Err(failure) => Item::Failed(Some(admitted.id()), failure),
+                    Ok(()) => Item::Admitted(admitted),
+                },
+            },
+        })
+        .collect();
+    let admitted: Vec<Arc<Admitted>> = answers.iter().filter_map(Item::admitted).collect();
     let mut fates = match wait {
         Wait::Accepted => {
             api.intake.submit_all(admitted).map_err(Failure::Busy)?;
@@ -145,14 +175,19 @@ async fn take_many(
     let mut reports = Vec::with_capacity(answers.len());
     for answer in answers {
         reports.push(match answer {
-            Err(Turned { id: Some(id), refusal: Refusal::Duplicate(_) }) => {
+            Item::Turned(Turned { id: Some(id), refusal: Refusal::Duplicate(_), .. }) => {
                 already(api, id).await?
             }
-            Err(Turned { id, refusal }) => {
-                let report = Report::new(id, "refused", height);
-                report.because(refusal.code(), refusal.to_string())
+            Item::Turned(turned) => {
+                let report = Report::new(turned.id, "refused", height);
+                let failure = Failure::from(turned);
+                report.because(failure.code(), failure.detail())
             }
-            Ok(admitted) => match fates.next() {
+            Item::Failed(id, failure) => {
+                let report = Report::new(id, "refused", height);
+                report.because(failure.code(), failure.detail())
+            }
+            Item::Admitted(admitted) => match fates.next() {
                 None => Report::new(Some(admitted.id()), "pending", height),
                 Some(fate) => report(admitted.id(), settle(fate, deadline).await, height, api),
             },
@@ -177,6 +212,15 @@ fn report(id: TransactionId, fate: Fate, as_of: Height, api: &Api) -> Report {
             let failure = Failure::Undecided(id, patience.as_secs());
             Report::new(Some(id), "unknown", as_of).because(failure.code(), failure.detail())
         }
+    }
+}
+
+/// Whether nothing that waits here spends what this one spends. Two that come at the same
+/// moment may both pass: the ledger decides between them, this only tells the later one sooner.
+fn may_spend(api: &Api, transaction: &Admitted) -> Result<(), Failure> {
+    match api.intake.spender(transaction) {
+        Some((output, by)) => Err(Failure::InputPending { output, by }),
+        None => Ok(()),
     }
 }
 

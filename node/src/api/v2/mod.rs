@@ -20,6 +20,7 @@ use super::{Api, Shared, at, both, error::Failure, json_text};
 use crate::query::{At, Standing};
 
 mod batch;
+mod numbers;
 mod slices;
 
 /// Adds the routes.
