@@ -5,12 +5,12 @@
 //! as its drivers know it; `v2` Cairn's own; `admin` for those who run it; `error` the one map
 //! from what went wrong to what a client reads.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{Request, State},
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    extract::{FromRequestParts, Path, Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::MethodRouter,
@@ -78,6 +78,18 @@ pub struct Api {
 
 /// What each route is given.
 type Shared = State<Arc<Api>>;
+
+/// The part of a path that names something. One that is no text names nothing: it reads as
+/// empty, so that each version of the API says so in its own shape.
+struct Segment(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let read = Path::<String>::from_request_parts(parts, state).await;
+        Ok(Self(read.map(|Path(text)| text).unwrap_or_default()))
+    }
+}
 
 impl Api {
     /// Puts it together. Must be called within a tokio runtime.

@@ -583,6 +583,37 @@ async fn the_admin_port_says_how_it_is() {
 }
 
 #[tokio::test]
+async fn wrong_paths_and_methods_are_answered_in_the_shape_of_their_version() {
+    let world = World::new();
+    let id = "a".repeat(64);
+    #[rustfmt::skip]
+    let table = [
+        ("GET",    "/api/v2/nowhere".to_owned(),                      404, "NOT_FOUND", ""),
+        ("GET",    "/api/v2//transactions".to_owned(),                404, "NOT_FOUND", ""),
+        ("GET",    "/api/v2/transactions/%00".to_owned(),             404, "NOT_FOUND", ""),
+        ("GET",    "/api/v2/transactions/%ff".to_owned(),             404, "NOT_FOUND", ""),
+        ("GET",    "/api/v2/transactions/../../etc/passwd".to_owned(), 404, "NOT_FOUND", ""),
+        ("GET",    "/api/v2/transactions/..%2f..%2fetc".to_owned(),   404, "NOT_FOUND", ""),
+        ("GET",    format!("/api/v2/transactions/{id}"),              404, "NOT_FOUND", ""),
+        ("GET",    format!("/api/v2/transactions/{id}/receipt"),      404, "NOT_FOUND", ""),
+        ("GET",    "/api/v2/transactions".to_owned(),                 405, "METHOD",    "POST"),
+        ("DELETE", format!("/api/v2/transactions/{id}"),              405, "METHOD",    "GET,HEAD"),
+        ("PUT",    format!("/api/v2/transactions/{id}/receipt"),      405, "METHOD",    "GET,HEAD"),
+    ];
+    for (method, path, status, code, allow) in table {
+        let reply = world.send(method, &path, "", Body::empty()).await;
+        assert_eq!(reply.status.as_u16(), status, "{path}");
+        assert_eq!(reply.header("content-type"), "application/problem+json", "{path}");
+        assert_eq!(reply.json()["code"], code, "{path}");
+        assert_eq!(reply.header("allow"), allow, "{path}");
+    }
+    for path in ["/api/v1/transactions/%ff", "/api/v1/blocks/%ff", "/api/v1/blocks/%00"] {
+        let reply = world.get(path).await;
+        assert_eq!((reply.status, reply.text.as_str()), (StatusCode::NOT_FOUND, NO_SUCH), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn what_v2_adds_to_a_refusal_helps_its_submitter() {
     let world = World::new();
     let (made, other) = (asset("a"), asset("b"));
@@ -685,7 +716,7 @@ fn any_bytes_as_a_body_are_answered() {
         bytes
     });
     let body = prop_oneof![any::<Vec<u8>>(), nearly];
-    proptest!(ProptestConfig::with_cases(128), |(body in body, path in 1..=2)| {
+    proptest!(ProptestConfig::with_cases(2048), |(body in body, path in 1..=2)| {
         let path = format!("/api/v{path}/transactions");
         let reply = runtime.block_on(world.post(&path, body.clone()));
         let as_it_was = body == *asset("a").bytes;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::{StatusCode, Uri},
     response::Response,
 };
@@ -12,7 +12,7 @@ use cairn_ledger::ids::{Height, TransactionId};
 use serde_json::{Value, json};
 
 use super::{
-    super::{Api, Shared, at, error::Failure, json_text},
+    super::{Api, Segment, Shared, at, error::Failure, json_text},
     parameters::Parameters,
     say,
     transactions::array,
@@ -45,7 +45,7 @@ async fn outputs_of(api: &Arc<Api>, uri: &Uri) -> Result<Response, Failure> {
 }
 
 /// `GET /api/v1/blocks/{height}`.
-pub(super) async fn block(State(api): Shared, Path(height): Path<String>) -> Response {
+pub(super) async fn block(State(api): Shared, Segment(height): Segment) -> Response {
     say(block_at(&api, &height).await)
 }
 

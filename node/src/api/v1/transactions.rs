@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::{StatusCode, Uri},
     response::Response,
 };
 use cairn_ledger::ids::TransactionId;
 
 use super::{
-    super::{Api, Shared, at, error::Failure, json_text},
+    super::{Api, Segment, Shared, at, error::Failure, json_text},
     parameters::{Mode, Parameters},
     say,
 };
@@ -51,7 +51,7 @@ async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
 }
 
 /// `GET /api/v1/transactions/{id}`.
-pub(super) async fn one(State(api): Shared, Path(id): Path<String>) -> Response {
+pub(super) async fn one(State(api): Shared, Segment(id): Segment) -> Response {
     say(find(&api, &id).await)
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -16,7 +16,7 @@ use cairn_ledger::{
 };
 use serde::Serialize;
 
-use super::{Api, Shared, at, both, error::Failure, json_text};
+use super::{Api, Segment, Shared, at, both, error::Failure, json_text};
 use crate::query::{At, Standing};
 
 mod batch;
@@ -87,7 +87,7 @@ impl Report {
 }
 
 /// `GET /api/v2/transactions/{id}`.
-async fn status(State(api): Shared, Path(id): Path<String>) -> Response {
+async fn status(State(api): Shared, Segment(id): Segment) -> Response {
     say(report_on(&api, &id).await)
 }
 
@@ -116,7 +116,7 @@ async fn standing(
 }
 
 /// `GET /api/v2/transactions/{id}/receipt`.
-async fn receipt(State(api): Shared, Path(id): Path<String>) -> Response {
+async fn receipt(State(api): Shared, Segment(id): Segment) -> Response {
     say(receipt_for(&api, &id).await)
 }
 
