@@ -654,7 +654,10 @@ async fn what_v2_adds_to_a_refusal_helps_its_submitter() {
         tokio::task::yield_now().await;
     }
     let reply = world.post("/api/v2/transactions", text(&given(&other, 4))).await;
-    assert_eq!(reply.json()["code"], "DOUBLE_SPEND", "who waited is decided and forgotten");
+    assert_eq!(reply.json()["code"], "DOUBLE_SPEND", "who waited is decided");
+    let parsed = transaction::parse(given(&other, 4).bytes, Strictness::Strict).unwrap();
+    let another = transaction::admit(vec![parsed]).pop().unwrap().unwrap();
+    assert_eq!(world.api.intake.spender(&another), None, "and forgotten");
 }
 
 #[tokio::test]
