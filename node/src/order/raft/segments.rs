@@ -92,11 +92,14 @@ pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
 /// A file of zeros, synced, so that later writes change no metadata.
 pub(crate) fn preallocate(path: &Path, bytes: usize) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-    let zeros = vec![0; 1024 * 1024];
+    let zeros = vec![0; 256 * 1024];
     let mut at = 0;
     while at < bytes {
         let piece = zeros.len().min(bytes - at);
         file.write_all_at(&zeros[..piece], at as u64)?;
+        // Piece by piece: a file system that keeps data in order would otherwise write all of it
+        // inside the sync of an append.
+        file.sync_data()?;
         at += piece;
     }
     file.sync_all()
