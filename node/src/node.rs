@@ -579,7 +579,8 @@ fn addresses(
     Ok(addresses)
 }
 
-fn store_failure(error: StoreError) -> Failure {
+/// How trouble with the store ends a command.
+pub(crate) fn store_failure(error: StoreError) -> Failure {
     let code = match &error {
         StoreError::Full { .. } => ExitCode::DiskFull,
         StoreError::Io { .. } => ExitCode::StorageFailed,

@@ -29,7 +29,8 @@ use crate::{
     clock::Stopwatch,
     config::{Config, Overrides},
     exit::{ExitCode, Failure},
-    store::{Store, StoreError, embedded::Embedded},
+    node::store_failure,
+    store::{Store, embedded::Embedded},
 };
 
 const MAGIC: &[u8] = b"cairn ledger export 1\n";
@@ -259,14 +260,4 @@ impl Progress {
             eprint!("\r{:40}\r", "");
         }
     }
-}
-
-fn store_failure(error: StoreError) -> Failure {
-    let code = match &error {
-        StoreError::Corrupt { .. } => ExitCode::Corrupt,
-        StoreError::Foreign(_) => ExitCode::DataDirectory,
-        StoreError::Full { .. } => ExitCode::DiskFull,
-        StoreError::Io { .. } => ExitCode::StorageFailed,
-    };
-    Failure::new(code, error)
 }

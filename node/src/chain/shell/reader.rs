@@ -51,12 +51,13 @@ impl Reader {
             // Blocks that came from peers may have overtaken the log.
             after = after.max(self.tip.borrow().order);
             let has_room = self.ahead.load(Ordering::Relaxed) < AHEAD_BYTES_MAX;
-            if running.len() < workers && has_room && *end.borrow_and_update() > after {
+            // As it is before the read: what comes during it is for the next one.
+            let known_end = *end.borrow_and_update();
+            if running.len() < workers && has_room && known_end > after {
                 match self.order.read(after, BATCH_BYTES_MAX).await {
                     Ok(entries) => {
                         // Entries that are no batches leave nothing to read before the end.
-                        let end = *end.borrow();
-                        after = entries.last().map_or(end, |last| last.position).max(after);
+                        after = entries.last().map_or(known_end, |last| last.position).max(after);
                         self.ahead.fetch_add(entries.iter().map(size).sum(), Ordering::Relaxed);
                         running.push_back(self.prepare(entries, after));
                     }
@@ -67,11 +68,11 @@ impl Reader {
                 let Ok(prepared) = front.await else { return };
                 running.pop_front();
                 self.inbox.put(Event::Prepared(prepared));
-            } else {
+            } else if has_room {
                 let _ = tokio::time::timeout(LOOK_AGAIN * 20, end.changed()).await;
-                if !has_room {
-                    tokio::time::sleep(LOOK_AGAIN).await;
-                }
+            } else {
+                // A decided block makes room.
+                let _ = tokio::time::timeout(LOOK_AGAIN, self.tip.changed()).await;
             }
         }
     }
@@ -99,4 +100,68 @@ impl Reader {
 
 fn size(ordered: &Ordered) -> usize {
     ordered.batch.transactions.iter().map(|bytes| bytes.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{atomic::AtomicBool, mpsc::channel};
+
+    use cairn_ledger::ids::ChainId;
+
+    use super::*;
+    use crate::{
+        intake::IntakeLimits,
+        order::{AppendError, Batch},
+    };
+
+    /// A log of one entry that is no batch, which gets its first batch while it is being read.
+    struct Racing(watch::Sender<Position>);
+
+    #[async_trait::async_trait]
+    impl Order for Racing {
+        async fn append(&self, _batch: &Batch) -> Result<Position, AppendError> {
+            Err(AppendError::Unavailable("nobody appends here".to_owned()))
+        }
+        async fn read(&self, after: Position, _most: usize) -> Result<Vec<Ordered>, ReadError> {
+            if *self.0.borrow() == Position(1) {
+                self.0.send_replace(Position(2));
+                return Ok(Vec::new());
+            }
+            let batch = Batch { transactions: vec![Arc::from(&b"late"[..])] };
+            let all = [Ordered { position: Position(2), batch }];
+            Ok(all.into_iter().filter(|entry| entry.position > after).collect())
+        }
+        fn end(&self) -> watch::Receiver<Position> {
+            self.0.subscribe()
+        }
+        async fn release(&self, _up_to: Position) {}
+        fn is_durable_here(&self) -> bool {
+            true
+        }
+        fn describe(&self) -> String {
+            "a race".to_owned()
+        }
+        async fn stop(&self) {}
+    }
+
+    #[test]
+    fn a_batch_that_comes_while_the_log_is_read_is_not_passed_by() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let (sender, events) = channel();
+        let (_tip, tip) = watch::channel(Tip::genesis(ChainId([7; 32])));
+        let order: Arc<dyn Order> = Arc::new(Racing(watch::channel(Position(1)).0));
+        let inbox = Inbox { sender, closed: Arc::new(AtomicBool::new(false)) };
+        let _entered = runtime.enter();
+        let intake = Intake::start(Arc::clone(&order), IntakeLimits::default());
+        let ahead = Ahead::default();
+        runtime.spawn(Reader { order, intake, tip, inbox, ahead }.run());
+        loop {
+            let event = events.recv_timeout(Duration::from_secs(20)).expect("the batch is read");
+            if let Event::Prepared(slice) = event
+                && slice.iter().any(|prepared| prepared.bytes() == 4)
+            {
+                break;
+            }
+        }
+    }
 }
