@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    api::{Api, ApiSettings, NodeStatus, ServerLimits, serve},
+    api::{Api, ApiParts, ApiSettings, NodeStatus, ServerLimits, serve},
     chain::{
         journal::{self, Journal},
         shell::{ChainStatus, Fatal, Parts, Shell},
@@ -38,6 +38,7 @@ use crate::{
         raft::{OrderOpenError, Raft, RaftConfig, Transport},
     },
     query::Query,
+    search::Search,
     store::{Located, Store, StoreError, embedded::Embedded},
 };
 
@@ -311,7 +312,15 @@ impl Running {
             ..ApiSettings::default()
         };
         let query = Arc::new(Query::new(Arc::clone(&store), genesis));
-        let api = Api::open(query, Arc::clone(&intake), Arc::clone(&metrics), status, settings);
+        let search = Arc::new(Search::over(Arc::clone(&store)));
+        let api = Api::open(ApiParts {
+            query,
+            search,
+            intake: Arc::clone(&intake),
+            metrics: Arc::clone(&metrics),
+            status,
+            settings,
+        });
         let (stop_serving, stop) = watch::channel(false);
         let limits = ServerLimits::default();
         let servers = vec![

@@ -3,7 +3,7 @@
 //! Every answer comes as [`At`]: what was found, and the height it is true at. All calls may
 //! look on the disk; call them where blocking is allowed.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use cairn_ledger::{
     block::{Block, Place},
@@ -16,6 +16,7 @@ use cairn_ledger::{
     transaction::{Operation, Parsed},
 };
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::store::{Located, Store};
 // Whoever asks speaks of these, and needs nothing else of the store.
@@ -78,6 +79,18 @@ impl Query {
     /// The last stored block's height.
     pub fn height(&self) -> Height {
         self.store.tip().0.height
+    }
+
+    /// The last stored block's height; wakes after each block.
+    pub fn heights(&self) -> watch::Receiver<Height> {
+        self.store.tips()
+    }
+
+    /// Waits until that height is stored here; whether it was before patience ended.
+    pub async fn reaches(&self, height: Height, patience: Duration) -> bool {
+        let mut heights = self.heights();
+        let reached = heights.wait_for(|stored| *stored >= height);
+        matches!(tokio::time::timeout(patience, reached).await, Ok(Ok(_)))
     }
 
     /// Checks transactions against the state, without their signatures: what the next block
@@ -199,9 +212,12 @@ impl Query {
         unreachable!("the last look returns")
     }
 
-    fn body_of(&self, place: Place) -> Result<Arc<[u8]>, StoreError> {
-        let block = self.stored_block(place.height)?;
-        block.body.get(place.index as usize).map(Arc::clone).ok_or_else(|| misplaced(place))
+    /// A transaction whose place an index told, as it came from its client.
+    ///
+    /// # Errors
+    /// Also when nothing is there: the index is wrong then.
+    pub fn body_of(&self, place: Place) -> Result<Arc<[u8]>, StoreError> {
+        self.store.transaction(place)?.ok_or_else(|| misplaced(place))
     }
 
     fn stored_block(&self, height: Height) -> Result<Arc<Block>, StoreError> {

@@ -6,10 +6,11 @@ use std::{collections::BTreeSet, fs, path::Path};
 #[rustfmt::skip]
 const MAP: &[(&str, &[&str])] = &[
     ("cli",     &["clock", "config", "exit", "keys", "node", "store"]),
-    ("node",    &["api", "chain", "clock", "config", "exit", "intake", "keys", "mesh", "metrics", "order", "query", "store"]),
-    ("api",     &["clock", "intake", "metrics", "query"]),
+    ("node",    &["api", "chain", "clock", "config", "exit", "intake", "keys", "mesh", "metrics", "order", "query", "search", "store"]),
+    ("api",     &["clock", "intake", "metrics", "query", "search"]),
     ("chain",   &["clock", "intake", "mesh", "metrics", "order", "store"]),
     ("intake",  &["metrics", "order"]),
+    ("search",  &["clock", "metrics", "query", "store"]),
     ("query",   &["store"]),
     ("order",   &["clock", "mesh"]),
     ("store",   &["clock"]),

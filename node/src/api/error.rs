@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use cairn_ledger::{
-    ids::{OutputReference, TransactionId},
+    ids::{Height, OutputReference, TransactionId},
     refusal::{Recorded, Refusal},
 };
 use serde_json::{Value, json};
@@ -69,6 +69,20 @@ pub(super) enum Failure {
     MediaType,
     #[error("{name}: {text}")]
     Parameter { name: &'static str, text: &'static str },
+    #[error("{name}: {wanted}")]
+    Value { name: &'static str, wanted: String },
+    #[error("filter, at character {at}: {wanted}")]
+    Filter { at: usize, wanted: String },
+    #[error("the cursor is of another query, or none at all: begin again without it")]
+    Cursor,
+    #[error("height {wanted} is not stored here yet: this validator stands at {stands}")]
+    HeightNotReached { wanted: Height, stands: Height },
+    #[error("{0}")]
+    Unauthorized(&'static str),
+    #[error("{0}")]
+    Forbidden(&'static str),
+    #[error("too many requests; try again in {retry_after_s} s")]
+    RateLimited { retry_after_s: u64 },
     #[error("Unknown arguments: {0}")]
     UnknownArguments(String),
     #[error("Not found")]
@@ -131,6 +145,21 @@ impl Failure {
             }
             Self::Parameter { .. } => {
                 (StatusCode::BAD_REQUEST, "PARAM_INVALID", "a parameter is wrong")
+            }
+            Self::Value { .. } => {
+                (StatusCode::BAD_REQUEST, "PARAM_INVALID", "a parameter is wrong")
+            }
+            Self::Filter { .. } => {
+                (StatusCode::BAD_REQUEST, "FILTER_SYNTAX", "the filter makes no sense")
+            }
+            Self::Cursor => (StatusCode::BAD_REQUEST, "CURSOR_INVALID", "that cursor is no good"),
+            Self::HeightNotReached { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "HEIGHT_NOT_REACHED", "not there yet")
+            }
+            Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "say who you are"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN", "you may not do that"),
+            Self::RateLimited { .. } => {
+                (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", "too many at once")
             }
             Self::UnknownArguments(_) => {
                 (StatusCode::BAD_REQUEST, "PARAM_UNKNOWN", "a parameter is unknown")
@@ -209,7 +238,13 @@ impl Failure {
             Self::Busy(busy) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(busy.retry_after_s));
             }
-            Self::Overloaded => {
+            Self::RateLimited { retry_after_s } => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
+            }
+            Self::Unauthorized(_) => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::Overloaded | Self::HeightNotReached { .. } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // What is left of the body is not read: the connection ends here.

@@ -22,6 +22,7 @@ use crate::{
     intake::Intake,
     metrics::Metrics,
     query::{At, Query, StoreError},
+    search::Search,
 };
 
 mod admin;
@@ -64,10 +65,28 @@ impl Default for ApiSettings {
     }
 }
 
+/// What the API speaks for.
+#[derive(Debug)]
+pub struct ApiParts {
+    /// Reads.
+    pub query: Arc<Query>,
+    /// Reads by content.
+    pub search: Arc<Search>,
+    /// The way in.
+    pub intake: Arc<Intake>,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// What the validator says of itself.
+    pub status: watch::Receiver<NodeStatus>,
+    /// What people chose.
+    pub settings: ApiSettings,
+}
+
 /// What the routes share.
 #[derive(Debug)]
 pub struct Api {
     query: Arc<Query>,
+    search: Arc<Search>,
     intake: Arc<Intake>,
     metrics: Arc<Metrics>,
     status: watch::Receiver<NodeStatus>,
@@ -93,16 +112,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
 
 impl Api {
     /// Puts it together. Must be called within a tokio runtime.
-    pub fn open(
-        query: Arc<Query>,
-        intake: Arc<Intake>,
-        metrics: Arc<Metrics>,
-        status: watch::Receiver<NodeStatus>,
-        settings: ApiSettings,
-    ) -> Arc<Self> {
+    pub fn open(parts: ApiParts) -> Arc<Self> {
+        let ApiParts { query, search, intake, metrics, status, settings } = parts;
         let admission = Admission::open(Arc::clone(&query), Arc::clone(&metrics));
         let bodies = BodyBudget::default();
-        Arc::new(Self { query, intake, metrics, status, settings, admission, bodies })
+        Arc::new(Self { query, search, intake, metrics, status, settings, admission, bodies })
     }
 
     /// What clients talk to.

@@ -121,7 +121,10 @@ impl World {
         let query = Arc::new(Query::new(Arc::clone(&store) as Arc<dyn Store>, genesis));
         let status = watch::Sender::new(NodeStatus::default());
         let settings = ApiSettings { commit_timeout, ..ApiSettings::default() };
-        let api = Api::open(query, intake, metrics, status.subscribe(), settings);
+        let search = Arc::new(Search::over(Arc::clone(&store) as Arc<dyn Store>));
+        let status_read = status.subscribe();
+        let parts = ApiParts { query, search, intake, metrics, status: status_read, settings };
+        let api = Api::open(parts);
         let router = api.router();
         Self { order, store, status, api, router }
     }

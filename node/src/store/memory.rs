@@ -13,6 +13,7 @@ use cairn_ledger::{
     state::{Changes, StateHash},
 };
 use parking_lot::RwLock;
+use tokio::sync::watch;
 
 use super::{Located, Spent, Store, StoreError, owners, rows::Rows};
 
@@ -20,6 +21,7 @@ use super::{Located, Spent, Store, StoreError, owners, rows::Rows};
 #[derive(Debug)]
 pub struct MemoryStore {
     tables: RwLock<Tables>,
+    tips: watch::Sender<Height>,
 }
 
 #[derive(Debug)]
@@ -52,6 +54,7 @@ impl MemoryStore {
                 assets: HashMap::new(),
                 owners: HashMap::new(),
             }),
+            tips: watch::Sender::new(Height(0)),
         }
     }
 }
@@ -94,6 +97,10 @@ impl Store for MemoryStore {
         (tables.tip.clone(), tables.state.clone())
     }
 
+    fn tips(&self) -> watch::Receiver<Height> {
+        self.tips.subscribe()
+    }
+
     fn view(&self, reads: &Reads) -> Result<View, StoreError> {
         let tables = self.tables.read();
         let transactions = reads.transactions.iter();
@@ -117,6 +124,8 @@ impl Store for MemoryStore {
         tables.tip = Tip::after(&block.header, changes.state.root());
         tables.state = changes.state.clone();
         tables.blocks.push(Arc::clone(block));
+        drop(tables);
+        self.tips.send_replace(block.header.height);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use cairn_ledger::{
     rules::{OutputRow, Reads, View},
     state::{Changes, StateHash},
 };
+use tokio::sync::watch;
 
 pub mod embedded;
 pub mod memory;
@@ -86,6 +87,9 @@ pub trait Store: Send + Sync + 'static {
     /// What the next block builds upon, and the hash of the state there.
     fn tip(&self) -> (Tip, StateHash);
 
+    /// The tip's height; wakes after each commit, when reads see the block.
+    fn tips(&self) -> watch::Receiver<Height>;
+
     /// The rows that were named, as of the tip.
     fn view(&self, reads: &Reads) -> Result<View, StoreError>;
 
@@ -98,6 +102,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// A block by height.
     fn block(&self, height: Height) -> Result<Option<Arc<Block>>, StoreError>;
+
+    /// One transaction of a block, as it was ordered: what reading single transactions here
+    /// and there should cost.
+    fn transaction(&self, place: Place) -> Result<Option<Arc<[u8]>>, StoreError> {
+        let block = self.block(place.height)?;
+        Ok(block.and_then(|block| block.body.get(place.index as usize).cloned()))
+    }
 
     /// What became of a transaction. Committed wins over refused.
     fn locate(&self, id: &TransactionId) -> Result<Option<Located>, StoreError>;

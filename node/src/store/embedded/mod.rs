@@ -35,6 +35,7 @@ use cairn_ledger::{
     state::{Changes, StateHash},
 };
 use parking_lot::{Condvar, Mutex, RwLock};
+use tokio::sync::watch;
 
 use self::{
     files::{Directory, trouble},
@@ -85,6 +86,7 @@ struct Shared {
     index: Index,
     state: RwLock<State>,
     recent: Mutex<Recent>,
+    tips: watch::Sender<Height>,
     work: Mutex<Work>,
     /// Something in `work` or `state` that a thread may wait for has changed.
     changed: Condvar,
@@ -197,6 +199,7 @@ impl Shared {
             Replay { genesis: &genesis, directory, log, index, mark, seed }.run(snapshot)?
         };
         let pending = Pending::new(tip.height);
+        let tips = watch::Sender::new(tip.height);
         let state = State { tip, hash, outputs, pending };
         let work = Work { snapshot: snapshot_height, ..Work::default() };
         Ok(Self {
@@ -208,6 +211,7 @@ impl Shared {
             index,
             state: RwLock::new(state),
             recent: Mutex::default(),
+            tips,
             work: Mutex::new(work),
             changed: Condvar::new(),
             _directory: directory,
@@ -359,6 +363,10 @@ impl Store for Embedded {
         (state.tip.clone(), state.hash.clone())
     }
 
+    fn tips(&self) -> watch::Receiver<Height> {
+        self.shared.tips.subscribe()
+    }
+
     fn view(&self, reads: &Reads) -> Result<View, StoreError> {
         let shared = &self.shared;
         let state = shared.state.read();
@@ -404,6 +412,7 @@ impl Store for Embedded {
         shared.state.write().apply(block, rows, changes);
         shared.work.lock().since_snapshot += transactions;
         shared.changed.notify_all();
+        shared.tips.send_replace(block.header.height);
         Ok(())
     }
 
