@@ -29,6 +29,12 @@ pub(super) enum Failure {
     /// Like [`Refusal::SignatureInvalid`], by input.
     #[error("{} The signature of input {input} does not hold.", Refusal::SignatureInvalid)]
     Unsigned { input: usize },
+    /// Like [`Refusal::ConditionMismatch`], when signatures are missing.
+    #[error(
+        "{} Input {input} has {have} of the {need} signatures that its output asks for.",
+        Refusal::SignatureInvalid
+    )]
+    Unmet { input: usize, have: usize, need: usize },
     #[error("the transaction was decided and refused: {}", .1.text)]
     Decided(TransactionId, Recorded),
     #[error("no decision on transaction {0} within {1} s; it may still come: its id tells")]
@@ -108,6 +114,7 @@ impl Failure {
             Self::Unsigned { .. } => {
                 (StatusCode::BAD_REQUEST, Refusal::SignatureInvalid.code(), REFUSED)
             }
+            Self::Unmet { .. } => (StatusCode::BAD_REQUEST, "CONDITION_UNMET", REFUSED),
             Self::Decided(_, why) => (refusal_status(why.code()), why.code(), REFUSED),
             Self::Undecided(..) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "NO_QUORUM", "the outcome is unknown")
@@ -183,7 +190,7 @@ impl Failure {
                 return self.json(StatusCode::BAD_REQUEST, &body);
             }
             Self::Refused(refusal) => (StatusCode::BAD_REQUEST, refusal_v1(refusal)),
-            Self::Unsigned { .. } => {
+            Self::Unsigned { .. } | Self::Unmet { .. } => {
                 (StatusCode::BAD_REQUEST, refusal_v1(&Refusal::SignatureInvalid))
             }
             Self::Decided(..) => {

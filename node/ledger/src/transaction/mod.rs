@@ -111,6 +111,10 @@ impl Parsed {
     pub fn signatures(&self) -> usize {
         self.claims.len()
     }
+    /// The keys that an input carries signatures of.
+    pub fn signers(&self, input: usize) -> impl Iterator<Item = &PublicKey> {
+        self.claims.iter().filter(move |claim| claim.input == input).map(|claim| &claim.key)
+    }
     /// The first input whose signatures do not hold, once [`admit`] found one: to tell its
     /// sender. No part of what a block records.
     pub fn unsigned_input(&self) -> Option<usize> {
