@@ -164,7 +164,10 @@ fn examine(query: &Query, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, StoreErr
     for ((at, admitted), checked) in at_of_parsed.into_iter().zip(admitted).zip(checked) {
         let id = Some(either(&admitted).id());
         answers[at] = Some(match (checked, admitted) {
-            (Err(refusal), _) => Err(Turned { id, refusal, input: None }),
+            (Err(refusal), asked) => {
+                let input = either(&asked).unsigned_input();
+                Err(Turned { id, refusal, input })
+            }
             (Ok(()), Err(parsed)) => {
                 let input = parsed.unsigned_input();
                 Err(Turned { id, refusal: Refusal::SignatureInvalid, input })
