@@ -180,8 +180,14 @@ fn examine(query: &Query, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, StoreErr
     for ((at, admitted), checked) in at_of_parsed.into_iter().zip(admitted).zip(checked) {
         let id = Some(either(&admitted).id());
         answers[at] = Some(match (checked, admitted) {
-            (Err(refusal), admitted) => {
-                let fault = too_few_signatures(query, either(&admitted), &refusal);
+            (Err(refusal), asked) => {
+                let asked = either(&asked);
+                let fault = match refusal {
+                    Refusal::SignatureInvalid => {
+                        asked.unsigned_input().map(|input| Fault::Signature { input })
+                    }
+                    _ => too_few_signatures(query, asked, &refusal),
+                };
                 Err(Turned { id, refusal, fault })
             }
             (Ok(()), Err(parsed)) => {
