@@ -7,6 +7,7 @@ mod genesis;
 mod key;
 mod ledger;
 mod node;
+mod openapi;
 mod print;
 mod verify;
 
@@ -69,6 +70,8 @@ enum Command {
     /// Check proofs offline
     #[command(subcommand)]
     Verify(verify::Command),
+    /// Print the OpenAPI document of API v2
+    Openapi,
 }
 
 /// Runs the command line of this process.
@@ -104,6 +107,7 @@ fn run(command: Command, output: Output) -> Result<Printed, Failure> {
         Command::Status(arguments) => asset::status(&arguments),
         Command::Export(arguments) => ledger::export(&arguments),
         Command::Verify(command) => verify::run(&command),
+        Command::Openapi => Ok(openapi::run()),
     }
 }
 
