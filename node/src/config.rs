@@ -13,9 +13,14 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
+    api::access::line_of,
     exit::{ExitCode, Failure},
     intake::IntakeLimits,
 };
+
+mod api;
+
+pub use api::ApiConfig;
 
 /// Which log orders the transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -64,6 +69,8 @@ pub struct Config {
     pub member_key: PathBuf,
     /// Where it listens.
     pub listen: Listen,
+    /// Who may come in by the API's ports, and what that may cost.
+    pub api: ApiConfig,
     /// Where the other validators listen for the mesh, by name, as host:port.
     pub peers: BTreeMap<String, String>,
     /// Which log.
@@ -116,6 +123,8 @@ struct Written {
     #[serde(default)]
     listen: WrittenListen,
     #[serde(default)]
+    api: api::Written,
+    #[serde(default)]
     peers: BTreeMap<String, String>,
     #[serde(default)]
     order: Option<OrderKind>,
@@ -157,11 +166,8 @@ impl Config {
     }
 
     fn parse(text: &str, base: &Path, overrides: &Overrides) -> Result<Self, String> {
-        let written: Written = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-            format!("line {line}: {}", error.message().trim())
-        })?;
-        let Written { name, data, genesis, member_key, listen, peers, order, intake, log } =
+        let written: Written = toml::from_str(text).map_err(|error| line_of(text, &error))?;
+        let Written { name, data, genesis, member_key, listen, api, peers, order, intake, log } =
             written;
         check_name("name", &name)?;
         for (peer, address) in &peers {
@@ -194,6 +200,7 @@ impl Config {
             genesis: file(&overrides.genesis, genesis),
             member_key: file(&overrides.member_key, member_key),
             listen,
+            api: api.checked(base)?,
             peers,
             order: overrides.order.or(order).unwrap_or(OrderKind::Raft),
             intake: intake.checked()?,

@@ -10,7 +10,7 @@ use axum::{
 use cairn_ledger::ids::TransactionId;
 
 use super::{
-    super::{Api, Segment, Shared, at, error::Failure, json_text},
+    super::{Api, Segment, Shared, access::charge, at, error::Failure, json_text},
     parameters::{Mode, Parameters},
     say,
 };
@@ -27,6 +27,7 @@ pub(super) async fn post(State(api): Shared, request: Request) -> Response {
 async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
     let mode = Parameters::of(request.uri()).mode()?;
     let (head, body) = request.into_parts();
+    charge(&head.extensions, 1)?;
     let received = api.bodies.read(&head, body, BODY_BYTES_MAX).await?;
     let bytes: Arc<[u8]> = Arc::from(received.bytes.as_slice());
     let answer = api.admission.one(bytes).await?;
