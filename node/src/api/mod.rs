@@ -229,6 +229,7 @@ fn route_of(path: &str) -> &'static str {
         (Some("v2"), Some("transactions"), Some(_), Some("receipt")) => {
             "v2/transactions/id/receipt"
         }
+        (Some("v2"), Some("receipts"), Some("verify"), None) => "v2/receipts/verify",
         _ => "other",
     }
 }

@@ -21,12 +21,14 @@ use crate::query::{At, Standing};
 
 mod batch;
 mod numbers;
+mod receipts;
 mod slices;
 
 /// Adds the routes.
 pub(super) fn routes(router: Router<Arc<Api>>) -> Router<Arc<Api>> {
     let router = both(router, "/api/v2/transactions", post(batch::post));
     let router = both(router, "/api/v2/transactions/{id}", get(status));
+    let router = both(router, "/api/v2/receipts/verify", post(receipts::verify));
     both(router, "/api/v2/transactions/{id}/receipt", get(receipt))
 }
 
