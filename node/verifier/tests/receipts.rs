@@ -4,7 +4,7 @@
 
 mod common;
 
-use cairn_ledger::{execution::Outcome, limits::VALIDATORS_MAX, merkle};
+use cairn_ledger::{block::Block, execution::Outcome, limits::VALIDATORS_MAX, merkle};
 use cairn_verifier::{FILE_BYTES_MAX, Genesis, Invalid, Proven, verdict, verify};
 use common::{Chain, create, four, id_of, refused, weighted};
 
@@ -144,7 +144,7 @@ fn a_file_that_is_not_as_it_should_be_is_refused_with_a_reason() {
 fn too_few_signers_prove_nothing() {
     let (chain, mut block) = four();
     let signatures = block.certificate.signatures.clone();
-    let error = |block| {
+    let error = |block: &Block| {
         verify(chain.receipt(block, 0).as_bytes(), &chain.trusted()).unwrap_err().to_string()
     };
     block.certificate.signatures = signatures[..2].to_vec();

@@ -18,14 +18,14 @@ use cairn_ledger::{
 };
 
 /// A chain, and the consensus keys of its validators in the order of the genesis.
-pub struct Chain {
-    pub genesis: Genesis,
-    pub keys: Vec<SigningKey>,
+pub(crate) struct Chain {
+    pub(crate) genesis: Genesis,
+    pub(crate) keys: Vec<SigningKey>,
 }
 
 impl Chain {
     /// Validators of those powers.
-    pub fn new(name: &str, powers: &[u64]) -> Self {
+    pub(crate) fn new(name: &str, powers: &[u64]) -> Self {
         let seeds = 1..=u8::try_from(powers.len()).unwrap();
         let keys: Vec<_> = seeds.map(|seed| SigningKey::from_seed([seed; 32])).collect();
         // So that names sort as numbers do.
@@ -45,12 +45,12 @@ impl Chain {
     }
 
     /// As an auditor has it.
-    pub fn trusted(&self) -> cairn_verifier::Genesis {
+    pub(crate) fn trusted(&self) -> cairn_verifier::Genesis {
         cairn_verifier::Genesis::read(self.genesis.to_json().as_bytes()).unwrap()
     }
 
     /// A block of height 12 over these transactions, whatever they are, signed by those validators.
-    pub fn decided(&self, decisions: &[(Arc<[u8]>, Outcome)], signers: &[u16]) -> Block {
+    pub(crate) fn decided(&self, decisions: &[(Arc<[u8]>, Outcome)], signers: &[u16]) -> Block {
         let committed = decisions.iter().filter(|(_, outcome)| *outcome == Outcome::Committed);
         let leaves: Vec<Hash> = (0..)
             .zip(decisions)
@@ -75,7 +75,7 @@ impl Chain {
     }
 
     /// What those validators sign in round 1.
-    pub fn certify(&self, header: &Header, signers: &[u16]) -> Certificate {
+    pub(crate) fn certify(&self, header: &Header, signers: &[u16]) -> Certificate {
         let (height, round, block) = (header.height, 1, header.id());
         let chain = self.genesis.chain();
         let message = vote_sign_bytes(&chain, VoteKind::Precommit, height, round, Some(block));
@@ -84,25 +84,25 @@ impl Chain {
     }
 
     /// The receipt file of one transaction.
-    pub fn receipt(&self, block: &Block, index: u32) -> String {
+    pub(crate) fn receipt(&self, block: &Block, index: u32) -> String {
         Receipt::of(block, index, &self.genesis).unwrap().to_json()
     }
 }
 
 /// A client.
-pub fn client(seed: u8) -> SigningKey {
+pub(crate) fn client(seed: u8) -> SigningKey {
     SigningKey::from_seed([seed; 32])
 }
 
 /// Creates an asset of that data.
-pub fn create(data: &str) -> Arc<[u8]> {
+pub(crate) fn create(data: &str) -> Arc<[u8]> {
     let alice = client(201);
     let share = Share::to(alice.public(), 1);
     build::create(data, r#"{"note": "first owner"}"#, &[share], &alice).unwrap().into()
 }
 
 /// Transfers that asset from its first owner.
-pub fn transfer(asset: &[u8], to: u8) -> Arc<[u8]> {
+pub(crate) fn transfer(asset: &[u8], to: u8) -> Arc<[u8]> {
     let (asset, alice) = (id_of(asset), client(201));
     let spend = Spend::of(alice.public(), OutputReference { transaction: asset, index: 0 });
     let share = Share::to(client(to).public(), 1);
@@ -110,17 +110,17 @@ pub fn transfer(asset: &[u8], to: u8) -> Arc<[u8]> {
 }
 
 /// The id that a transaction carries.
-pub fn id_of(transaction: &[u8]) -> TransactionId {
+pub(crate) fn id_of(transaction: &[u8]) -> TransactionId {
     cairn_ledger::transaction::claimed_id(transaction).unwrap()
 }
 
-pub fn refused(number: u16, text: &str) -> Outcome {
+pub(crate) fn refused(number: u16, text: &str) -> Outcome {
     Outcome::Refused(Recorded { number, text: text.to_owned() })
 }
 
 /// Four validators, and a block with one transaction of each kind: committed, refused though
 /// it is a transaction, no text at all, no transaction, and one with another's id.
-pub fn four() -> (Chain, Block) {
+pub(crate) fn four() -> (Chain, Block) {
     let chain = Chain::new("bicycles", &[1, 1, 1, 1]);
     let made = create(r#"{"bicycle": {"serial": "A-17 \"Möve\""}}"#);
     let given = transfer(&made, 202);
@@ -138,7 +138,7 @@ pub fn four() -> (Chain, Block) {
 }
 
 /// Seven validators of different power, of whom three hold more than two thirds.
-pub fn weighted() -> (Chain, Block) {
+pub(crate) fn weighted() -> (Chain, Block) {
     let chain = Chain::new("harbours of the north", &[10, 1, 2, 30, 5, 7, 40]);
     let block = chain.decided(&[(create(r#"{"crane": 4}"#), Outcome::Committed)], &[0, 3, 6]);
     (chain, block)
