@@ -19,7 +19,8 @@
 //! 10. [`encoding`] and [`merkle`]: the binary forms that are signed and hashed.
 //! 11. [`genesis`]: who founded the chain; its hash is the chain's name.
 //! 12. [`block`], [`vote`]: headers, bodies, votes, certificates.
-//! 13. [`receipt`]: proof, for anyone, offline, that a transaction was decided.
+//! 13. [`receipt`]: proof, for anyone, offline, that a transaction was decided (the crate
+//!     `cairn-verifier` checks it).
 //! 14. [`audit`]: a whole ledger, checked from the first block to the last.
 
 // A new variant must be thought about wherever the rules branch.

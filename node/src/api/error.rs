@@ -72,6 +72,10 @@ pub(super) enum Failure {
     BatchLimit(usize),
     #[error("the body must be application/json or application/x-ndjson, as Content-Type says")]
     MediaType,
+    #[error("the body must be application/json, as Content-Type says")]
+    MediaTypeJson,
+    #[error("the body is not JSON: {0}")]
+    ReceiptSyntax(String),
     #[error("{name}: {text}")]
     Parameter { name: &'static str, text: &'static str },
     #[error("{name}: {wanted}")]
@@ -156,7 +160,8 @@ impl Failure {
             Self::BodyEmpty => (StatusCode::BAD_REQUEST, "JSON_EMPTY", "the body is empty"),
             Self::BatchSyntax { .. } => (StatusCode::BAD_REQUEST, "JSON_SYNTAX", "not a list"),
             Self::BatchLimit(_) => (StatusCode::BAD_REQUEST, "BATCH_LIMIT", "too many in one"),
-            Self::MediaType => {
+            Self::ReceiptSyntax(_) => (StatusCode::BAD_REQUEST, "JSON_SYNTAX", "not JSON"),
+            Self::MediaType | Self::MediaTypeJson => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "MEDIA_TYPE", "that type is not read")
             }
             Self::Parameter { .. } => {

@@ -256,6 +256,7 @@ fn route_of(path: &str) -> &'static str {
         (Some("v2"), Some("status"), None, _) => "v2/status",
         (Some("v2"), Some("openapi.json"), None, _) => "v2/openapi.json",
         (Some("v2"), Some("docs"), ..) => "v2/docs",
+        (Some("v2"), Some("receipts"), Some("verify"), None) => "v2/receipts/verify",
         _ => "other",
     }
 }

@@ -106,7 +106,7 @@ fn run(command: Command, output: Output) -> Result<Printed, Failure> {
         Command::Asset(command) => asset::run(command),
         Command::Status(arguments) => asset::status(&arguments),
         Command::Export(arguments) => ledger::export(&arguments),
-        Command::Verify(command) => verify::run(&command),
+        Command::Verify(command) => verify::run(&command, output),
         Command::Openapi => Ok(openapi::run()),
     }
 }
@@ -142,6 +142,8 @@ mod tests {
             ("cairn asset transfer --key k --asset zz --to x",                   false, "no id"),
             ("cairn verify receipt r.json --genesis g.json",                     true,  "offline"),
             ("cairn verify receipt r.json",                                      false, "against what?"),
+            ("cairn verify receipt a.json b.json - --genesis g.json",            true,  "several, one of them piped"),
+            ("cairn verify receipt --genesis g.json",                            false, "no receipt"),
             ("cairn",                                                            false, "nothing to do"),
         ];
         for (line, fine, why) in table {
