@@ -64,6 +64,9 @@ pub struct Config {
     pub member_key: PathBuf,
     /// Where it listens.
     pub listen: Listen,
+    /// Where API v1 says that its stream of transactions is, instead of the host that a client
+    /// asked for.
+    pub advertised_streams_url: Option<String>,
     /// Where the other validators listen for the mesh, by name, as host:port.
     pub peers: BTreeMap<String, String>,
     /// Which log.
@@ -116,6 +119,8 @@ struct Written {
     #[serde(default)]
     listen: WrittenListen,
     #[serde(default)]
+    api: WrittenApi,
+    #[serde(default)]
     peers: BTreeMap<String, String>,
     #[serde(default)]
     order: Option<OrderKind>,
@@ -132,6 +137,12 @@ struct WrittenListen {
     api_events: Option<String>,
     admin: Option<String>,
     mesh: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenApi {
+    advertised_streams_url: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -161,7 +172,7 @@ impl Config {
             let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             format!("line {line}: {}", error.message().trim())
         })?;
-        let Written { name, data, genesis, member_key, listen, peers, order, intake, log } =
+        let Written { name, data, genesis, member_key, listen, api, peers, order, intake, log } =
             written;
         check_name("name", &name)?;
         for (peer, address) in &peers {
@@ -194,11 +205,26 @@ impl Config {
             genesis: file(&overrides.genesis, genesis),
             member_key: file(&overrides.member_key, member_key),
             listen,
+            advertised_streams_url: api.checked()?,
             peers,
             order: overrides.order.or(order).unwrap_or(OrderKind::Raft),
             intake: intake.checked()?,
             log,
         })
+    }
+}
+
+impl WrittenApi {
+    fn checked(self) -> Result<Option<String>, String> {
+        let Self { advertised_streams_url } = self;
+        let Some(url) = advertised_streams_url else { return Ok(None) };
+        let rest = url.strip_prefix("ws://").or_else(|| url.strip_prefix("wss://"));
+        let whole = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+        if whole && url.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Ok(Some(url));
+        }
+        let fine = "\"wss://ledger.example/api/v1/streams/valid_transactions\" is fine";
+        Err(format!("api.advertised_streams_url: {url:?} is no WebSocket address; {fine}"))
     }
 }
 
@@ -315,12 +341,13 @@ mod tests {
     #[test]
     fn what_is_written_counts_and_flags_win() {
         let text = format!(
-            "{LEAST}order = 'memory'\nlog = 'warn'\n[listen]\napi = '0.0.0.0:80'\n[peers]\nbob = 'bob.example:9987'\n[intake]\ntransactions = 5\npatience_s = 7\n"
+            "{LEAST}order = 'memory'\nlog = 'warn'\n[listen]\napi = '0.0.0.0:80'\n[peers]\nbob = 'bob.example:9987'\n[intake]\ntransactions = 5\npatience_s = 7\n[api]\nadvertised_streams_url = 'wss://a.example/b'\n"
         );
         let config = parse(&text).unwrap();
         assert_eq!(config.listen.api.to_string(), "0.0.0.0:80");
         assert_eq!(config.peers["bob"], "bob.example:9987");
         assert_eq!(config.intake.transactions, 5);
+        assert_eq!(config.advertised_streams_url.as_deref(), Some("wss://a.example/b"));
         assert_eq!(config.intake.patience, Duration::from_secs(7));
         assert_eq!((config.order, config.log.as_str()), (OrderKind::Memory, "warn"));
         let overrides = Overrides {
@@ -352,6 +379,9 @@ mod tests {
             ("[intake]\ntransactions = 0",           "intake.transactions", "nothing fits"),
             ("[intake]\nbytes = 10",                 "intake.bytes",        "not one fits"),
             ("[intake]\npatience_s = 0",             "intake.patience_s",   "no patience"),
+            ("[api]\nadvertised_streams_url = 'http://a'", "api.advertised_streams_url", "no WebSocket"),
+            ("[api]\nadvertised_streams_url = 'ws:///a'",  "api.advertised_streams_url", "no host"),
+            ("[api]\nadvertised_streams_url = 'ws://a b'", "api.advertised_streams_url", "a blank"),
             ("name = 'again'",                       "line 5",              "a key twice"),
         ];
         for (line, named, why) in table {

@@ -305,10 +305,8 @@ impl Running {
         };
         let (status_sender, status) = watch::channel(telling.status(&shell.status().borrow()));
         let settings = ApiSettings {
-            streams_url: format!(
-                "ws://{}/api/v1/streams/valid_transactions",
-                config.listen.api_events
-            ),
+            advertised_streams_url: config.advertised_streams_url.clone(),
+            streams_port: config.listen.api_events.port(),
             ..ApiSettings::default()
         };
         let query = Arc::new(Query::new(Arc::clone(&store), genesis));

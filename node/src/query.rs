@@ -10,10 +10,11 @@ use cairn_ledger::{
     execution::Outcome,
     genesis::Genesis,
     ids::{Height, OutputReference, PublicKey, TransactionId},
+    json::Strictness,
     receipt::Receipt,
     refusal::{Recorded, Refusal},
     rules::{self, Reads},
-    transaction::{Operation, Parsed},
+    transaction::{self, Operation, Parsed},
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -142,7 +143,8 @@ impl Query {
     }
 
     /// Committed transactions of an asset in chain order, at most [`ROWS_MAX`]; only those of
-    /// one operation, only the newest, when asked so.
+    /// one operation, only the newest, when asked so. The id of a transaction that made no asset
+    /// finds that transaction, as in BigchainDB.
     pub fn transactions_of(
         &self,
         asset: &TransactionId,
@@ -150,25 +152,36 @@ impl Query {
         last: bool,
     ) -> Result<At<Vec<Arc<[u8]>>>, StoreError> {
         self.at(|| {
-            // An asset has one CREATE, the transaction whose id it bears.
-            let create = match self.store.locate(asset)? {
-                Some(Located::Committed(place)) => Some(place),
-                Some(Located::Refused(_)) | None => None,
+            let named = match self.store.locate(asset)? {
+                Some(Located::Committed(place)) => place,
+                Some(Located::Refused(_)) | None => return Ok(Vec::new()),
             };
-            let places = match (operation, last) {
-                (Some(Operation::Create), _) => create.into_iter().collect(),
-                (None | Some(Operation::Transfer), true) => {
-                    self.store.last_transaction_of(asset)?.into_iter().collect()
+            let Some(operation) = operation else {
+                let mut places = self.moves_of(asset, last)?;
+                if places.is_empty() {
+                    places.push(named);
                 }
-                (None | Some(Operation::Transfer), false) => {
-                    self.store.transactions_of(asset, ROWS_MAX)?
-                }
+                return places.into_iter().map(|place| self.body_of(place)).collect();
             };
-            let transfers_only = operation == Some(Operation::Transfer);
-            let wanted =
-                places.into_iter().filter(|place| !transfers_only || Some(*place) != create);
-            wanted.map(|place| self.body_of(place)).collect()
+            let body = self.body_of(named)?;
+            // What moves an asset is a TRANSFER if a CREATE made it; elections are moved by votes.
+            if operation_of(&body) != Some(Operation::Create) {
+                return Ok(Vec::new());
+            }
+            if operation == Operation::Create {
+                return Ok(vec![body]);
+            }
+            let places = self.moves_of(asset, last)?.into_iter().filter(|place| *place != named);
+            places.map(|place| self.body_of(place)).collect()
         })
+    }
+
+    /// The transactions of an asset, its CREATE first; only the newest when asked so.
+    fn moves_of(&self, asset: &TransactionId, last: bool) -> Result<Vec<Place>, StoreError> {
+        if last {
+            return Ok(self.store.last_transaction_of(asset)?.into_iter().collect());
+        }
+        self.store.transactions_of(asset, ROWS_MAX)
     }
 
     /// Outputs that list `owner` among their public keys, in chain order, at most [`ROWS_MAX`].
@@ -237,6 +250,11 @@ impl Query {
         }
         Ok(read)
     }
+}
+
+/// What a stored transaction does.
+fn operation_of(bytes: &Arc<[u8]>) -> Option<Operation> {
+    transaction::parse(Arc::clone(bytes), Strictness::Lenient).ok().map(|parsed| parsed.operation())
 }
 
 /// An index names a place where nothing is: the store is damaged, or was read half.
