@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::Service as _;
 
+mod bad_input;
 mod v1_table;
 
 use super::*;
