@@ -322,12 +322,13 @@ mod tests {
     #[test]
     fn what_is_written_counts_and_flags_win() {
         let text = format!(
-            "{LEAST}order = 'memory'\nlog = 'warn'\n[listen]\napi = '0.0.0.0:80'\n[peers]\nbob = 'bob.example:9987'\n[intake]\ntransactions = 5\npatience_s = 7\n"
+            "{LEAST}order = 'memory'\nlog = 'warn'\n[listen]\napi = '0.0.0.0:80'\n[peers]\nbob = 'bob.example:9987'\n[intake]\ntransactions = 5\npatience_s = 7\n[api]\nadvertised_streams_url = 'wss://a.example/b'\n"
         );
         let config = parse(&text).unwrap();
         assert_eq!(config.listen.api.to_string(), "0.0.0.0:80");
         assert_eq!(config.peers["bob"], "bob.example:9987");
         assert_eq!(config.intake.transactions, 5);
+        assert_eq!(config.api.advertised_streams_url.as_deref(), Some("wss://a.example/b"));
         assert_eq!(config.intake.patience, Duration::from_secs(7));
         assert_eq!((config.order, config.log.as_str()), (OrderKind::Memory, "warn"));
         let overrides = Overrides {
@@ -359,6 +360,9 @@ mod tests {
             ("[intake]\ntransactions = 0",           "intake.transactions", "nothing fits"),
             ("[intake]\nbytes = 10",                 "intake.bytes",        "not one fits"),
             ("[intake]\npatience_s = 0",             "intake.patience_s",   "no patience"),
+            ("[api]\nadvertised_streams_url = 'http://a'", "api.advertised_streams_url", "no WebSocket"),
+            ("[api]\nadvertised_streams_url = 'ws:///a'",  "api.advertised_streams_url", "no host"),
+            ("[api]\nadvertised_streams_url = 'ws://a b'", "api.advertised_streams_url", "a blank"),
             ("name = 'again'",                       "line 5",              "a key twice"),
         ];
         for (line, named, why) in table {

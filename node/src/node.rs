@@ -315,10 +315,9 @@ impl Running {
         };
         let (status_sender, status) = watch::channel(telling.status(&shell.status().borrow()));
         let settings = ApiSettings {
-            streams_url: format!(
-                "ws://{}/api/v1/streams/valid_transactions",
-                config.listen.api_events
-            ),
+            advertised_streams_url: config.api.advertised_streams_url.clone(),
+            streams_port: config.listen.api_events.port(),
+            tls: config.api.tls.is_some(),
             access: doors.access,
             ..ApiSettings::default()
         };

@@ -12,6 +12,7 @@ use cairn_ledger::{
     execution::Outcome,
     genesis::Genesis,
     ids::{Height, OutputReference, PublicKey, TransactionId},
+    json::Strictness,
     receipt::Receipt,
     refusal::{Recorded, Refusal},
     rules::{self, Reads},
@@ -149,7 +150,8 @@ impl Query {
     }
 
     /// Committed transactions of an asset in chain order, at most [`ROWS_MAX`]; only those of
-    /// one operation, only the newest, when asked so.
+    /// one operation, only the newest, when asked so. The id of a transaction that made no asset
+    /// finds that transaction, as in BigchainDB.
     pub fn transactions_of(
         &self,
         asset: &TransactionId,
@@ -157,9 +159,17 @@ impl Query {
         last: bool,
     ) -> Result<At<Vec<Arc<[u8]>>>, StoreError> {
         self.at(|| {
-            let is_wanted = |bytes: &Arc<[u8]>| {
-                operation.is_none_or(|operation| operation_of(bytes) == Some(operation))
+            let Some(operation) = operation else {
+                // Whatever bears that id is found by it, also what makes no asset.
+                let mut places = self.moves_of(asset, last)?;
+                if places.is_empty()
+                    && let Some(Located::Committed(place)) = self.store.locate(asset)?
+                {
+                    places.push(place);
+                }
+                return places.into_iter().map(|place| self.body_of(place)).collect();
             };
+            let is_wanted = |bytes: &Arc<[u8]>| operation_of(bytes) == Some(operation);
             if last && let Some(place) = self.store.last_transaction_of(asset)? {
                 let newest = self.body_of(place)?;
                 if is_wanted(&newest) {
@@ -181,9 +191,9 @@ impl Query {
     fn places_of(
         &self,
         asset: &TransactionId,
-        operation: Option<Operation>,
+        operation: Operation,
     ) -> Result<Vec<Place>, StoreError> {
-        if !operation.is_some_and(Operation::makes_asset) {
+        if !operation.makes_asset() {
             return self.store.transactions_of(asset, ROWS_MAX);
         }
         // What makes an asset is the one transaction whose id it bears.
@@ -191,6 +201,14 @@ impl Query {
             Some(Located::Committed(place)) => vec![place],
             Some(Located::Refused(_)) | None => Vec::new(),
         })
+    }
+
+    /// The transactions of an asset, its CREATE first; only the newest when asked so.
+    fn moves_of(&self, asset: &TransactionId, last: bool) -> Result<Vec<Place>, StoreError> {
+        if last {
+            return Ok(self.store.last_transaction_of(asset)?.into_iter().collect());
+        }
+        self.store.transactions_of(asset, ROWS_MAX)
     }
 
     /// Outputs that list `owner` among their public keys, in chain order, at most [`ROWS_MAX`].

@@ -211,7 +211,8 @@ fn too_few_signatures(query: &Query, spender: &Parsed, refusal: &Refusal) -> Opt
     let keys = condition.keys();
     let signers: BTreeSet<_> = spender.signers(input).filter(|key| keys.contains(key)).collect();
     let (have, need) = (signers.len(), condition.signatures_needed());
-    (have < need).then_some(Fault::TooFewSignatures { input, have, need })
+    // Who has none of them is somebody else.
+    (0 < have && have < need).then_some(Fault::TooFewSignatures { input, have, need })
 }
 
 fn either(admitted: &Result<Admitted, Parsed>) -> &Parsed {

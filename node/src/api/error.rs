@@ -102,6 +102,8 @@ pub(super) enum Failure {
     TooMuch(String),
     #[error("there is no parameter `{name}` here: known are {known}")]
     UnknownParameter { name: String, known: String },
+    #[error("text_search cannot be empty")]
+    SearchEmpty,
     #[error("Unknown arguments: {0}")]
     UnknownArguments(String),
     #[error("Not found")]
@@ -167,7 +169,7 @@ impl Failure {
             Self::Parameter { .. } => {
                 (StatusCode::BAD_REQUEST, "PARAM_INVALID", "a parameter is wrong")
             }
-            Self::Value { .. } => {
+            Self::Value { .. } | Self::SearchEmpty => {
                 (StatusCode::BAD_REQUEST, "PARAM_INVALID", "a parameter is wrong")
             }
             Self::Filter { .. } => {
@@ -206,6 +208,14 @@ impl Failure {
             // Arguments are checked by another library upstream, which has a body of its own.
             Self::Parameter { name, text } => {
                 return self.json(StatusCode::BAD_REQUEST, &json!({"message": {*name: text}}));
+            }
+            Self::Value { name, wanted } => {
+                return self.json(StatusCode::BAD_REQUEST, &json!({"message": {*name: wanted}}));
+            }
+            // So does the library that routes.
+            Self::MethodNotAllowed => {
+                let body = json!({"message": "The method is not allowed for the requested URL."});
+                return self.json(StatusCode::METHOD_NOT_ALLOWED, &body);
             }
             Self::UnknownArguments(_) => {
                 let body = json!({"message": self.to_string()});

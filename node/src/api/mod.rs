@@ -58,8 +58,13 @@ const HEIGHT: HeaderName = HeaderName::from_static("cairn-height");
 /// What the API tells and does not find out by itself.
 #[derive(Clone, Debug)]
 pub struct ApiSettings {
-    /// Where v1 clients find the stream of transactions.
-    pub streams_url: String,
+    /// Where v1 clients are told to find the stream of transactions; without it, each is told
+    /// by the host that it asked for.
+    pub advertised_streams_url: Option<String>,
+    /// The second port for streams.
+    pub streams_port: u16,
+    /// Whether both ports speak TLS.
+    pub tls: bool,
     /// How long an answer waits for a height that is not stored yet.
     pub height_patience: Duration,
     /// How long `mode=commit` and `wait=committed` wait for the decision.
@@ -71,7 +76,9 @@ pub struct ApiSettings {
 impl Default for ApiSettings {
     fn default() -> Self {
         Self {
-            streams_url: "ws://localhost:9985/api/v1/streams/valid_transactions".to_owned(),
+            advertised_streams_url: None,
+            streams_port: 9985,
+            tls: false,
             height_patience: Duration::from_secs(2),
             commit_timeout: Duration::from_secs(30),
             access: Access::for_everyone(),
@@ -236,6 +243,8 @@ fn route_of(path: &str) -> &'static str {
         (Some("v1"), Some("transactions"), None, _) => "v1/transactions",
         (Some("v1"), Some("transactions"), Some(_), None) => "v1/transactions/id",
         (Some("v1"), Some("outputs"), None, _) => "v1/outputs",
+        (Some("v1"), Some("assets"), None, _) => "v1/assets",
+        (Some("v1"), Some("metadata"), None, _) => "v1/metadata",
         (Some("v1"), Some("blocks"), None, _) => "v1/blocks",
         (Some("v1"), Some("blocks"), Some(_), None) => "v1/blocks/height",
         (Some("v1"), Some("validators"), None, _) => "v1/validators",

@@ -29,12 +29,16 @@ pub struct ApiConfig {
     pub tls: Option<TlsFiles>,
     /// Whether the admin port is under TLS too.
     pub admin_tls: bool,
+    /// Where API v1 says that its stream of transactions is, instead of the host that a client
+    /// asked for.
+    pub advertised_streams_url: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Written {
     access_log: Option<bool>,
+    advertised_streams_url: Option<String>,
     anonymous: Option<Vec<String>>,
     trusted_proxies: Option<Vec<String>>,
     #[serde(default)]
@@ -120,8 +124,18 @@ struct WrittenTls {
 impl Written {
     /// Checks it; files are relative to `base`.
     pub(super) fn checked(self, base: &Path) -> Result<ApiConfig, String> {
-        let Self { access_log, anonymous, trusted_proxies, limits, cors, keys, oidc, rates, tls } =
-            self;
+        let Self {
+            access_log,
+            advertised_streams_url,
+            anonymous,
+            trusted_proxies,
+            limits,
+            cors,
+            keys,
+            oidc,
+            rates,
+            tls,
+        } = self;
         let usual = AccessSettings::default();
         // Who sets up keys wants them to be shown.
         let unsaid = if keys.is_some() || oidc.is_some() { Rights::NONE } else { Rights::ALL };
@@ -155,8 +169,19 @@ impl Written {
             certificates: base.join(certificates),
             key: base.join(key),
         });
-        Ok(ApiConfig { limits: limits.checked()?, access, tls, admin_tls })
+        let advertised_streams_url = advertised_streams_url.map(streams_url).transpose()?;
+        Ok(ApiConfig { limits: limits.checked()?, access, tls, admin_tls, advertised_streams_url })
     }
+}
+
+fn streams_url(url: String) -> Result<String, String> {
+    let rest = url.strip_prefix("ws://").or_else(|| url.strip_prefix("wss://"));
+    let whole = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    if whole && url.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(url);
+    }
+    let fine = "\"wss://ledger.example/api/v1/streams/valid_transactions\" is fine";
+    Err(format!("api.advertised_streams_url: {url:?} is no WebSocket address; {fine}"))
 }
 
 impl WrittenLimits {
