@@ -5,16 +5,22 @@ mod asset;
 mod client;
 mod dev;
 mod genesis;
+mod interrupt;
 mod key;
 mod ledger;
+mod manual;
 mod node;
 mod pages;
 mod print;
 mod profile;
 mod progress;
+mod query;
 mod status;
+#[cfg(test)]
+mod stub;
 mod transactions;
 mod verify;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -92,10 +98,17 @@ enum Command {
     /// Send transactions, and see what became of them
     #[command(name = "tx", subcommand)]
     Transactions(transactions::Command),
+    /// Find assets and outputs by what they say
+    #[command(subcommand)]
+    Query(query::Command),
+    /// Follow what the federation decides, as it decides it
+    Watch(watch::Arguments),
     /// Show how far validators are
     Status(status::Arguments),
     /// Write a stopped validator's whole ledger into a file
     Export(ledger::Export),
+    /// Make a validator's data directory out of an exported ledger
+    Import(ledger::Import),
     /// Make, show and check the record that founds a chain
     #[command(subcommand)]
     Genesis(genesis::Command),
@@ -105,6 +118,10 @@ enum Command {
     /// Keep URLs, key and format in a file instead of typing them
     #[command(subcommand)]
     Profile(profile::Command),
+    /// Print the completions for a shell
+    Completions(manual::Completions),
+    /// Write the manual pages
+    Man(manual::Man),
 }
 
 /// Runs the command line of this process.
@@ -151,9 +168,14 @@ fn carry_out(command: Command, context: &Context) -> Result<Printed, Failure> {
         Command::Asset(command) => asset::run(command, context),
         Command::Transactions(command) => transactions::run(&command, context),
         Command::Status(arguments) => status::run(&arguments, context),
+        Command::Query(command) => query::run(&command, context),
+        Command::Watch(arguments) => watch::run(&arguments, context),
         Command::Export(arguments) => ledger::export(&arguments),
+        Command::Import(arguments) => ledger::import(&arguments),
         Command::Verify(command) => verify::run(&command),
         Command::Profile(command) => profile::run(&command, context),
+        Command::Completions(arguments) => Ok(manual::completions(&arguments)),
+        Command::Man(arguments) => manual::man(&arguments),
     }
 }
 
@@ -188,6 +210,27 @@ mod tests {
             ("cairn asset transfer --key k --asset zz --to x",                   false, "no id"),
             ("cairn verify receipt r.json --genesis g.json",                     true,  "offline"),
             ("cairn verify receipt r.json",                                      false, "against what?"),
+            ("cairn asset transfer --key k --asset 0101010101010101010101010101010101010101010101010101010101010101", false, "to nobody"),
+            ("cairn asset list",                                                 true,  "what the profile's key holds"),
+            ("cairn tx send - --wait accepted --batch 10",                       true,  "from a pipe"),
+            ("cairn tx send f --batch 1001",                                     false, "more than the API takes"),
+            ("cairn tx send f --wait forever",                                   false, "no such thing to wait for"),
+            ("cairn tx list",                                                    false, "of what?"),
+            ("cairn query assets --sort -asset.price --limit 5 --as-of 7 --explain", true, "all flags"),
+            ("cairn query assets --all --limit 5",                               false, "all, or five"),
+            ("cairn query outputs --spent --unspent",                            false, "neither, or both"),
+            ("cairn query text assets words",                                    true,  "by words"),
+            ("cairn query text blocks words",                                    false, "blocks have none"),
+            ("cairn watch --from 3:1 --operation create --operation TRANSFER",   true,  "two kinds"),
+            ("cairn watch --events votes",                                       false, "no such events"),
+            ("cairn status --url http://a --url http://b --ca c.pem --api-key k", true, "several"),
+            ("cairn export --config c --out -",                                  true,  "into a pipe"),
+            ("cairn import f --genesis g --data d",                              true,  "the least"),
+            ("cairn import f --data d",                                          false, "whom to trust?"),
+            ("cairn profile init --url https://a",                               true,  "one URL"),
+            ("cairn completions fish",                                           true,  "a shell"),
+            ("cairn completions cmd",                                            false, "no shell"),
+            ("cairn man d",                                                      true,  "a directory"),
             ("cairn",                                                            false, "nothing to do"),
         ];
         for (line, fine, why) in table {

@@ -32,6 +32,12 @@ impl<'a> Pages<'a> {
         Self { client, path, pairs, done: false }
     }
 
+    /// Asks for something else from the next page on.
+    pub(super) fn set(&mut self, name: &'static str, value: String) {
+        self.pairs.retain(|(known, _)| *known != name);
+        self.pairs.push((name, value));
+    }
+
     /// The next page; nothing after the last.
     pub(super) fn next(&mut self) -> Result<Option<Page>, Failure> {
         if self.done {
@@ -48,12 +54,40 @@ impl<'a> Pages<'a> {
             let url = &answer.url;
             return Err(Failure::general(format!("{url} answered the same page twice")));
         }
-        self.pairs.retain(|(name, _)| *name != "cursor");
         match &next {
-            Some(cursor) => self.pairs.push(("cursor", cursor.clone())),
+            Some(cursor) => self.set("cursor", cursor.clone()),
             None => self.done = true,
         }
         let explain = body.get_mut("explain").map(Value::take).filter(|explain| !explain.is_null());
         Ok(Some(Page { items, next, explain }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::stub::Stub, *};
+
+    #[test]
+    fn pages_follow_their_cursors_to_the_end() {
+        let stub = Stub::start(vec![
+            (200, r#"{"as_of":3,"items":[1,2],"next_cursor":"a+b"}"#),
+            (200, r#"{"as_of":3,"items":[3],"next_cursor":null}"#),
+        ]);
+        let client = stub.client();
+        let mut pages = Pages::new(&client, "/x", vec![("limit", "2".to_owned())]);
+        assert_eq!(pages.next().unwrap().unwrap().items.len(), 2);
+        assert_eq!(pages.next().unwrap().unwrap().items.len(), 1);
+        assert!(pages.next().unwrap().is_none());
+        assert_eq!(stub.asked(), ["GET /x?limit=2", "GET /x?limit=2&cursor=a%2Bb"]);
+    }
+
+    #[test]
+    fn a_server_that_goes_in_circles_is_not_followed() {
+        let page = (200, r#"{"items":[1],"next_cursor":"a"}"#);
+        let stub = Stub::start(vec![page, page]);
+        let client = stub.client();
+        let mut pages = Pages::new(&client, "/x", Vec::new());
+        pages.next().unwrap();
+        assert!(pages.next().unwrap_err().message.contains("same page twice"));
     }
 }

@@ -29,7 +29,7 @@ impl Progress {
     }
 
     /// The same, for commands that print nothing before their end.
-    pub(super) fn quiet(self) -> Self {
+    pub(super) fn alone(self) -> Self {
         if io::stderr().is_terminal() {
             self.0.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
         }
