@@ -6,6 +6,8 @@
 
 #[path = "processes/client.rs"]
 mod client;
+#[path = "processes/commands.rs"]
+mod commands;
 #[path = "processes/crashes.rs"]
 mod crashes;
 #[path = "processes/federation.rs"]

@@ -17,7 +17,7 @@ use crate::{
     genesis::Genesis,
     ids::{OutputReference, TransactionId},
     rules::{OutputState, Reads, View},
-    state::StateHash,
+    state::{Changes, StateHash},
     vote::CertificateError,
 };
 
@@ -95,11 +95,11 @@ impl Audit {
         self.totals
     }
 
-    /// Checks the next block in its binary form.
+    /// Checks the next block in its binary form; answers what it is and what it changes.
     ///
     /// # Errors
     /// At the first thing that does not hold; the audit is over then.
-    pub fn check(&mut self, bytes: &[u8]) -> Result<(), AuditError> {
+    pub fn check(&mut self, bytes: &[u8]) -> Result<(Block, Changes), AuditError> {
         let block = Block::decode(bytes, self.genesis.validators().len())?;
         let header = &block.header;
         let height = header.height.0;
@@ -123,15 +123,15 @@ impl Audit {
         self.totals.signatures += candidates.iter().map(signatures).sum::<u64>();
         let changes = execution.changes;
         self.committed.extend(changes.committed.iter().map(|(id, _)| *id));
-        for (at, row) in changes.created {
-            self.outputs.insert(at, OutputState::Unspent(row));
+        for (at, row) in &changes.created {
+            self.outputs.insert(*at, OutputState::Unspent(row.clone()));
         }
-        for (at, spender) in changes.spent {
-            self.outputs.insert(at, OutputState::Spent(spender));
+        for (at, spender) in &changes.spent {
+            self.outputs.insert(*at, OutputState::Spent(*spender));
         }
-        self.state = changes.state;
+        self.state = changes.state.clone();
         self.tip = Tip::after(header, self.state.root());
-        Ok(())
+        Ok((block, changes))
     }
 
     fn view(&self, reads: Reads) -> View {
@@ -225,7 +225,7 @@ mod tests {
         let (genesis, blocks) = ledger();
         for order in [&[1, 0, 2][..], &[0, 2], &[0, 0], &[0, 1, 1]] {
             let mut audit = Audit::new(Arc::clone(&genesis));
-            let all = order.iter().try_for_each(|at| audit.check(&blocks[*at]));
+            let all = order.iter().try_for_each(|at| audit.check(&blocks[*at]).map(|_| ()));
             assert!(all.is_err(), "{order:?}");
         }
     }

@@ -1,0 +1,332 @@
+//! The command line against real validators: what people type, what they read, how it ends.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use cairn_ledger::{ids::TransactionId, signature::SigningKey};
+use serde_json::Value;
+
+use super::{
+    client::{asset, id_of},
+    federation::{Federation, Scratch, until},
+};
+
+/// A shell without any profile or variables of whoever runs the tests.
+struct Shell {
+    home: PathBuf,
+    url: String,
+}
+
+impl Shell {
+    fn at(home: &Path, port: u16) -> Self {
+        Self { home: home.to_owned(), url: format!("http://127.0.0.1:{port}") }
+    }
+
+    fn command(&self, line: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cairn"));
+        command.args(line).current_dir(&self.home).env("HOME", &self.home);
+        for name in ["XDG_CONFIG_HOME", "CAIRN_KEY", "CAIRN_CA", "CAIRN_API_KEY"] {
+            command.env_remove(name);
+        }
+        for name in ["CAIRN_PROFILE", "CAIRN_OUTPUT", "CAIRN_DATA", "CAIRN_CONFIG"] {
+            command.env_remove(name);
+        }
+        command.env("CAIRN_URL", &self.url).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, line: &[&str]) -> Output {
+        self.command(line).output().unwrap()
+    }
+
+    /// What a command that works has to say.
+    fn says(&self, line: &[&str]) -> String {
+        let done = self.run(line);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "cairn {}: {said}", line.join(" "));
+        String::from_utf8(done.stdout).unwrap()
+    }
+
+    /// The same as JSON, one value for each line or one in all.
+    fn values(&self, line: &[&str]) -> Vec<Value> {
+        let said = self.says(&[&["--output", "json"], line].concat());
+        let values = serde_json::Deserializer::from_str(&said).into_iter();
+        values.map(|value| value.unwrap()).collect()
+    }
+
+    fn value(&self, line: &[&str]) -> Value {
+        let mut values = self.values(line);
+        assert_eq!(values.len(), 1, "cairn {}", line.join(" "));
+        values.remove(0)
+    }
+
+    /// What a command that does not work has to say, its code checked.
+    fn fails(&self, code: i32, line: &[&str]) -> String {
+        let done = self.run(line);
+        let said = String::from_utf8(done.stderr).unwrap();
+        assert_eq!(done.status.code(), Some(code), "cairn {}: {said}", line.join(" "));
+        assert!(!said.contains("panicked"), "{said}");
+        said
+    }
+
+    /// A key file, and its public half.
+    fn key(&self, name: &str) -> String {
+        let made = self.value(&["key", "new", "--out", name]);
+        made["public_key"].as_str().unwrap().to_owned()
+    }
+
+    /// Runs a command with something on stdin.
+    fn piped(&self, line: &[&str], input: &[u8]) -> Output {
+        let mut command = self.command(line);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input).unwrap();
+        drop(stdin);
+        child.wait_with_output().unwrap()
+    }
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_else(|| panic!("no {name} in {value}"))
+}
+
+#[test]
+fn assets_change_hands_from_the_command_line() {
+    let federation = Federation::start("commands", 1);
+    let shell = Shell::at(&federation.scratch.0, federation.nodes[0].api);
+    let (alice, bob) = (shell.key("alice.key"), shell.key("bob.key"));
+    let create = ["asset", "create", "--key", "alice.key", "--amount", "10"];
+    let said = [&create[..], &["--data", r#"{"token":"T"}"#, "--metadata", r#"{"note":"first"}"#]];
+    let made = shell.value(&said.concat());
+    let id = text(&made, "asset_id").to_owned();
+    assert_eq!((text(&made, "outcome"), &made["height"]), ("committed", &1.into()));
+
+    // Three for Bob, two for both together; the rest stays with Alice.
+    let (three, two) = (format!("{bob}:3"), format!("{alice}+{bob}:2"));
+    let transfer = ["asset", "transfer", "--asset", &id, "--key", "alice.key"];
+    let given = shell.value(&[&transfer[..], &["--to", &three, "--to", &two]].concat());
+    let given = text(&given, "transaction_id").to_owned();
+    let shown = shell.value(&["asset", "show", &id]);
+    let held: Vec<&str> =
+        shown["holders"].as_array().unwrap().iter().map(|held| text(held, "amount")).collect();
+    assert_eq!(held, ["3", "2", "5"]);
+    let table = shell.says(&["asset", "show", &id]);
+    for said in ["in block 1", r#"{"note":"first"}"#, &format!("{alice} and {bob}")] {
+        assert!(table.contains(said), "{said}: {table}");
+    }
+
+    // What both own, neither gives away alone.
+    let joint = format!("{given}:1");
+    let alone = [&transfer[..], &["--to", &bob, "--spend", &joint]].concat();
+    assert!(shell.fails(1, &alone).contains("holds nothing"));
+    shell.says(&[&alone[..], &["--key", "bob.key"]].concat());
+    let again = [&transfer[..], &["--to", &bob, "--spend", &format!("{id}:0")]].concat();
+    assert!(shell.fails(1, &again).contains("already spent"));
+    let much = [&transfer[..], &["--to", &format!("{bob}:6")]].concat();
+    assert!(shell.fails(1, &much).contains("can spend 5"));
+    assert!(shell.fails(2, &["asset", "create", "--data", "{}"]).contains("--key"));
+    assert!(
+        shell.fails(18, &["asset", "create", "--data", "{}", "--key", "none"]).contains("none")
+    );
+
+    let listed = shell.values(&["tx", "list", "--asset", &id]);
+    assert_eq!(listed.len(), 3);
+    let last = shell.values(&["tx", "list", "--asset", &id, "--operation", "transfer", "--last"]);
+    assert_eq!(last, [listed[2].clone()]);
+    let report = shell.value(&["tx", "show", &given]);
+    assert_eq!((&report["status"], &report["height"]), (&"committed".into(), &2.into()));
+    assert_eq!(report["transaction"]["operation"], "TRANSFER");
+    assert!(shell.says(&["tx", "show", &given]).contains(&format!("spends {id}:0")));
+    assert!(shell.fails(1, &["tx", "show", &"0".repeat(64)]).contains("knows no transaction"));
+
+    fs::write(shell.home.join("receipt.json"), shell.says(&["tx", "receipt", &given])).unwrap();
+    let proven = ["verify", "receipt", "receipt.json", "--genesis", "genesis.json"];
+    assert!(shell.says(&proven).contains(&given));
+    federation.nothing_alarming();
+}
+
+#[test]
+fn many_transactions_are_sent_and_answered_one_by_one() {
+    let federation = Federation::start("sending", 1);
+    let shell = Shell::at(&federation.scratch.0, federation.nodes[0].api);
+    shell.key("alice.key");
+    let signer = SigningKey::from_seed([5; 32]);
+    let good: Vec<Vec<u8>> = (0..25).map(|number| asset(number, &signer, 10)).collect();
+    let ids: Vec<TransactionId> = good.iter().map(|bytes| id_of(bytes)).collect();
+
+    // As an array, in batches; then one a line, from a pipe, with what is no transaction.
+    let array = [b"[", good.join(&b",\n "[..]).as_slice(), b"]"].concat();
+    fs::write(shell.home.join("array.json"), array).unwrap();
+    let reports = shell.values(&["tx", "send", "array.json", "--batch", "10"]);
+    let found: Vec<&str> = reports.iter().map(|report| text(report, "id")).collect();
+    assert_eq!(found, ids.iter().map(TransactionId::to_string).collect::<Vec<_>>());
+    assert!(reports.iter().all(|report| report["status"] == "committed"), "{reports:?}");
+
+    let mut damaged = good[0].clone();
+    let at = damaged.windows(10).position(|window| window == b"\"filler\":\"").unwrap() + 10;
+    damaged[at] = b'y';
+    let lines = [&good[0][..], b"\n", &damaged, b"\n", &good[1], b"\n{}\n"].concat();
+    let done = shell.piped(&["tx", "send", "-", "--output", "json"], &lines);
+    assert_eq!(done.status.code(), Some(1));
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(said.contains("2 of 4 transactions were not taken"), "{said}");
+    let out = String::from_utf8(done.stdout).unwrap();
+    let statuses: Vec<String> = out
+        .lines()
+        .map(|line| text(&serde_json::from_str(line).unwrap(), "status").to_owned())
+        .collect();
+    assert_eq!(
+        statuses,
+        ["committed", "refused", "committed", "refused"],
+        "the same again is fine"
+    );
+
+    // What precedes a fault is sent, and the fault is said.
+    let fresh = asset(99, &signer, 10);
+    let cut = [&fresh[..], b"\n", &good[2][..50]].concat();
+    let done = shell.piped(&["tx", "send", "-"], &cut);
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.code() == Some(1) && said.contains("after 1 transactions"), "{said}");
+    assert!(federation.nodes[0].has(&id_of(&fresh)));
+
+    // Signed here, sent later, byte for byte the same.
+    let signed = shell.says(&[
+        "asset",
+        "create",
+        "--key",
+        "alice.key",
+        "--data",
+        r#"{"n":"1"}"#,
+        "--dry-run",
+    ]);
+    fs::write(shell.home.join("signed.json"), &signed).unwrap();
+    let sent = shell.value(&["tx", "send", "signed.json", "--wait", "accepted"]);
+    assert_eq!(text(&sent, "status"), "pending");
+    let id = text(&sent, "id").to_owned();
+    until("it is committed", || federation.nodes[0].has(&id.parse().unwrap()).then_some(()));
+    assert_eq!(shell.says(&["tx", "show", &id, "--raw"]), signed);
+
+    // A reader that has enough is no failure.
+    let script = format!("{} tx list --asset {} | head -c 1", env!("CARGO_BIN_EXE_cairn"), ids[0]);
+    let piped = Command::new("bash")
+        .args(["-c", &format!("set -o pipefail; {script}")])
+        .env("CAIRN_URL", &shell.url)
+        .env("HOME", &shell.home)
+        .output()
+        .unwrap();
+    assert!(piped.status.success() && piped.stderr.is_empty(), "{piped:?}");
+}
+
+#[test]
+fn a_ledger_goes_out_and_comes_in_and_its_validator_follows() {
+    let mut federation = Federation::start("import", 4);
+    let shell = Shell::at(&federation.scratch.0, federation.nodes[0].api);
+    let mut committed: Vec<TransactionId> = (0..3).map(|_| federation.nodes[0].commits()).collect();
+    until("validator-3 has them", || federation.nodes[3].has(&committed[2]).then_some(()));
+
+    // A running validator holds its directory.
+    let export = ["export", "--config", "validator-3/cairn.toml", "--out"];
+    shell.fails(12, &[&export[..], &["ledger"]].concat());
+    assert!(federation.nodes[3].stop().success());
+    let exported = shell.value(&[&export[..], &["ledger"]].concat());
+    let stream = shell.run(&[&export[..], &["-"]].concat());
+    assert!(stream.status.success(), "{stream:?}");
+    let verified = shell.value(&["verify", "ledger", "ledger", "--genesis", "genesis.json"]);
+    assert_eq!(verified["blocks"], exported["blocks"]);
+
+    let import = ["import", "ledger", "--genesis", "genesis.json", "--data", "imported"];
+    let imported = shell.value(&import);
+    assert_eq!(imported["state_root"], verified["state_root"]);
+    shell.fails(12, &import);
+    let data = federation.nodes[3].data();
+    let key = fs::read(data.join("consensus.key")).unwrap();
+    fs::remove_dir_all(&data).unwrap();
+    let from_pipe = ["import", "-", "--genesis", "genesis.json", "--data", data.to_str().unwrap()];
+    let done = shell.piped(&from_pipe, &stream.stdout);
+    assert!(done.status.success(), "{done:?}");
+    fs::write(data.join("consensus.key"), key).unwrap();
+
+    // It has the chain, follows it, and signs nothing: nobody knows what its key has signed.
+    committed.push(federation.nodes[0].commits());
+    federation.nodes[3].start_and_serve();
+    federation.agrees_on(&committed);
+    assert_eq!(federation.nodes[3].status().unwrap()["voting"], false);
+
+    // What is cut short leaves nothing.
+    let cut = &stream.stdout[..stream.stdout.len() - 30];
+    let cut = shell.piped(&["import", "-", "--genesis", "genesis.json", "--data", "cut"], cut);
+    let said = String::from_utf8(cut.stderr).unwrap();
+    assert!(cut.status.code() == Some(1) && said.contains("nothing was imported"), "{said}");
+    let left = ["cut", "cut.importing"].map(|name| shell.home.join(name).exists());
+    assert_eq!(left, [false, false]);
+    federation.nothing_alarming();
+}
+
+/// One row: a flag, a variable, the profile; what applies, and why.
+type Precedence =
+    (Option<&'static str>, Option<&'static str>, Option<&'static str>, &'static str, &'static str);
+
+#[test]
+fn flags_win_over_variables_over_the_profile_over_defaults() {
+    let scratch = Scratch::new("profile");
+    let shell = Shell::at(&scratch.0, 1);
+    let profile = scratch.0.join(".config/cairn/profile.toml");
+    fs::create_dir_all(profile.parent().unwrap()).unwrap();
+    #[rustfmt::skip]
+    let table: [Precedence; 5] = [
+        (Some("http://flag/"), Some("http://env"), Some("http://file"), "http://flag", "a flag wins"),
+        (None,                 Some("http://env"), Some("http://file"), "http://env",  "then the environment"),
+        (None,                 Some(""),           Some("http://file"), "http://file", "an empty variable is none"),
+        (None,                 None,               Some("http://file"), "http://file", "then the profile"),
+        (None,                 None,               None,                "http://127.0.0.1:9984", "then the default"),
+    ];
+    for (flag, variable, file, expected, why) in table {
+        let urls = file.map(|url| format!("urls = ['{url}']\n")).unwrap_or_default();
+        fs::write(&profile, urls + "key = 'mine.key'\noutput = 'json'\n").unwrap();
+        let mut line = vec!["profile", "show"];
+        line.extend(flag.map(|url| ["--url", url]).into_iter().flatten());
+        let mut command = shell.command(&line);
+        command.env_remove("CAIRN_URL").envs(variable.map(|url| ("CAIRN_URL", url)));
+        let done = command.output().unwrap();
+        let shown: Value = serde_json::from_slice(&done.stdout).unwrap();
+        assert_eq!(shown["urls"][0], expected, "{why}");
+        let key = profile.with_file_name("mine.key");
+        assert_eq!(shown["keys"][0], key.to_str().unwrap(), "relative to the profile");
+        assert_eq!(shown["api_key"], false);
+    }
+    // A profile that makes no sense stops whoever would use it, and nobody else.
+    fs::write(&profile, "colour = 'red'\n").unwrap();
+    assert!(shell.fails(10, &["status"]).contains("line 1"));
+    assert!(shell.fails(10, &["status", "--profile", "none.toml"]).contains("none.toml"));
+    assert!(shell.fails(10, &["node", "--config", "none.toml"]).contains("none.toml"));
+
+    // One is made, is private, and is not made twice.
+    let init = ["profile", "init", "--profile", "new.toml", "--api-key", "secret"];
+    assert!(!shell.says(&init).contains("secret"));
+    shell.fails(10, &init);
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs::metadata(scratch.0.join("new.toml")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    let shown = shell.value(&["profile", "show", "--profile", "new.toml"]);
+    assert_eq!(
+        (&shown["api_key"], &shown["urls"][0]),
+        (&true.into(), &"http://127.0.0.1:1".into())
+    );
+}
+
+#[test]
+fn the_next_validator_is_asked_when_one_does_not_answer() {
+    let federation = Federation::start("next", 1);
+    let mut shell = Shell::at(&federation.scratch.0, federation.nodes[0].api);
+    let id = federation.nodes[0].commits().to_string();
+    shell.url = format!("http://127.0.0.1:1,{}", shell.url);
+    assert_eq!(shell.value(&["tx", "show", &id])["status"], "committed");
+    shell.url = "http://127.0.0.1:1".to_owned();
+    assert!(shell.fails(1, &["tx", "show", &id]).contains("no answer from http://127.0.0.1:1"));
+}
