@@ -70,7 +70,7 @@ fn receipts(files: &[PathBuf], genesis: &Path, output: Output) -> Result<Printed
     }
     // What was found out is said, whatever the others are.
     if output == Output::Json || bad.len() < files.len() {
-        print::out(&printed.text(output));
+        print::out(&printed.text(output))?;
     }
     Err(Failure::general(bad.join("\ncairn: ")))
 }
