@@ -29,6 +29,8 @@ use crate::{
     testing::{Federation, Signed, create, key, transfer},
 };
 
+mod elections;
+
 /// A log whose every batch is a block before the append returns; or none, while it is stuck.
 struct Instant {
     federation: Federation,
