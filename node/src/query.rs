@@ -26,6 +26,9 @@ pub use crate::store::{Spent, StoreError};
 /// Most rows of one answer. What is longer is read in pages, by API v2.
 pub const ROWS_MAX: usize = 10_000;
 
+/// Where an answer of many transactions ends, too: after the one that reaches so many bytes.
+pub const ROWS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Blocks that were read last are kept: who reads one transaction of a block often reads the next.
 const BLOCKS_KEPT: usize = 4;
 
@@ -161,7 +164,7 @@ impl Query {
                 if places.is_empty() {
                     places.push(named);
                 }
-                return places.into_iter().map(|place| self.body_of(place)).collect();
+                return self.bodies_of(places);
             };
             let body = self.body_of(named)?;
             // What moves an asset is a TRANSFER if a CREATE made it; elections are moved by votes.
@@ -172,8 +175,15 @@ impl Query {
                 return Ok(vec![body]);
             }
             let places = self.moves_of(asset, last)?.into_iter().filter(|place| *place != named);
-            places.map(|place| self.body_of(place)).collect()
+            self.bodies_of(places)
         })
+    }
+
+    fn bodies_of(
+        &self,
+        places: impl IntoIterator<Item = Place>,
+    ) -> Result<Transactions, StoreError> {
+        up_to(ROWS_BYTES_MAX, places.into_iter().map(|place| self.body_of(place)))
     }
 
     /// The transactions of an asset, its CREATE first; only the newest when asked so.
@@ -252,6 +262,24 @@ impl Query {
     }
 }
 
+/// The first of them, until they reach that many bytes.
+fn up_to(
+    most: usize,
+    bodies: impl Iterator<Item = Result<Arc<[u8]>, StoreError>>,
+) -> Result<Transactions, StoreError> {
+    let mut taken = Vec::new();
+    let mut bytes = 0;
+    for body in bodies {
+        let body = body?;
+        bytes += body.len();
+        taken.push(body);
+        if bytes >= most {
+            break;
+        }
+    }
+    Ok(taken)
+}
+
 /// What a stored transaction does.
 fn operation_of(bytes: &Arc<[u8]>) -> Option<Operation> {
     transaction::parse(Arc::clone(bytes), Strictness::Lenient).ok().map(|parsed| parsed.operation())
@@ -263,5 +291,18 @@ fn misplaced(place: Place) -> StoreError {
         path: "the index of transactions".to_owned(),
         at: place.height.0,
         what: format!("it names transaction {} of block {}", place.index, place.height),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_ends_after_so_many_bytes() {
+        let four = |_| Ok(Arc::from(&b"four"[..]));
+        for (most, taken) in [(0, 1), (3, 1), (4, 1), (5, 2), (8, 2), (9, 3), (100, 3)] {
+            assert_eq!(up_to(most, (0..3).map(four)).unwrap().len(), taken, "{most}");
+        }
     }
 }
