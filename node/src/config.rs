@@ -13,9 +13,14 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
+    api::access::line_of,
     exit::{ExitCode, Failure},
     intake::IntakeLimits,
 };
+
+mod api;
+
+pub use api::ApiConfig;
 
 /// Which log orders the transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -64,9 +69,8 @@ pub struct Config {
     pub member_key: PathBuf,
     /// Where it listens.
     pub listen: Listen,
-    /// Where API v1 says that its stream of transactions is, instead of the host that a client
-    /// asked for.
-    pub advertised_streams_url: Option<String>,
+    /// Who may come in by the API's ports, and what that may cost.
+    pub api: ApiConfig,
     /// Where the other validators listen for the mesh, by name, as host:port.
     pub peers: BTreeMap<String, String>,
     /// Which log.
@@ -119,7 +123,7 @@ struct Written {
     #[serde(default)]
     listen: WrittenListen,
     #[serde(default)]
-    api: WrittenApi,
+    api: api::Written,
     #[serde(default)]
     peers: BTreeMap<String, String>,
     #[serde(default)]
@@ -137,12 +141,6 @@ struct WrittenListen {
     api_events: Option<String>,
     admin: Option<String>,
     mesh: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenApi {
-    advertised_streams_url: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -168,10 +166,7 @@ impl Config {
     }
 
     fn parse(text: &str, base: &Path, overrides: &Overrides) -> Result<Self, String> {
-        let written: Written = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-            format!("line {line}: {}", error.message().trim())
-        })?;
+        let written: Written = toml::from_str(text).map_err(|error| line_of(text, &error))?;
         let Written { name, data, genesis, member_key, listen, api, peers, order, intake, log } =
             written;
         check_name("name", &name)?;
@@ -205,26 +200,12 @@ impl Config {
             genesis: file(&overrides.genesis, genesis),
             member_key: file(&overrides.member_key, member_key),
             listen,
-            advertised_streams_url: api.checked()?,
+            api: api.checked(base)?,
             peers,
             order: overrides.order.or(order).unwrap_or(OrderKind::Raft),
             intake: intake.checked()?,
             log,
         })
-    }
-}
-
-impl WrittenApi {
-    fn checked(self) -> Result<Option<String>, String> {
-        let Self { advertised_streams_url } = self;
-        let Some(url) = advertised_streams_url else { return Ok(None) };
-        let rest = url.strip_prefix("ws://").or_else(|| url.strip_prefix("wss://"));
-        let whole = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
-        if whole && url.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Ok(Some(url));
-        }
-        let fine = "\"wss://ledger.example/api/v1/streams/valid_transactions\" is fine";
-        Err(format!("api.advertised_streams_url: {url:?} is no WebSocket address; {fine}"))
     }
 }
 
@@ -347,7 +328,7 @@ mod tests {
         assert_eq!(config.listen.api.to_string(), "0.0.0.0:80");
         assert_eq!(config.peers["bob"], "bob.example:9987");
         assert_eq!(config.intake.transactions, 5);
-        assert_eq!(config.advertised_streams_url.as_deref(), Some("wss://a.example/b"));
+        assert_eq!(config.api.advertised_streams_url.as_deref(), Some("wss://a.example/b"));
         assert_eq!(config.intake.patience, Duration::from_secs(7));
         assert_eq!((config.order, config.log.as_str()), (OrderKind::Memory, "warn"));
         let overrides = Overrides {

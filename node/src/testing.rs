@@ -197,3 +197,11 @@ fn output_text(owners: &[PublicKey], amount: u64) -> String {
         keys.join(",")
     )
 }
+
+/// What `openssl` makes: certificates and the keys that others sign tokens with.
+pub(crate) fn openssl(arguments: &[&str]) -> Vec<u8> {
+    let ran = std::process::Command::new("openssl").args(arguments).output();
+    let output = ran.expect("these tests need openssl: a package of that name has it");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}

@@ -10,5 +10,7 @@ mod client;
 mod crashes;
 #[path = "processes/federation.rs"]
 mod federation;
+#[path = "processes/idle.rs"]
+mod idle;
 #[path = "processes/trouble.rs"]
 mod trouble;

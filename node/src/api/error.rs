@@ -4,11 +4,6 @@
 //! `{"message":{"mode":"…"}}` for parameters. v2 answers `application/problem+json` with a
 //! stable `code`.
 
-use std::sync::{
-    LazyLock,
-    atomic::{AtomicU64, Ordering},
-};
-
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -19,7 +14,11 @@ use cairn_ledger::{
 };
 use serde_json::{Value, json};
 
+use super::access::log::request_id;
 use crate::{intake::Busy, query::StoreError};
+
+/// When it is worth asking again whether an issuer answers.
+const RETRY_ISSUER_S: u64 = 10;
 
 /// Why a request has no other answer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -79,6 +78,12 @@ pub(super) enum Failure {
     HeightNotReached { wanted: Height, stands: Height },
     #[error("{0}")]
     Unauthorized(&'static str),
+    #[error("{0}")]
+    BadToken(&'static str),
+    #[error("who issued the token cannot be asked for its keys; try again in {RETRY_ISSUER_S} s")]
+    IssuerAway,
+    #[error("no answer within {0} s; what was asked for may still happen")]
+    TookTooLong(u64),
     #[error("{0}")]
     Forbidden(&'static str),
     #[error("too many requests; try again in {retry_after_s} s")]
@@ -159,6 +164,13 @@ impl Failure {
                 (StatusCode::SERVICE_UNAVAILABLE, "HEIGHT_NOT_REACHED", "not there yet")
             }
             Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "say who you are"),
+            Self::BadToken(_) => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "that is not good"),
+            Self::IssuerAway => {
+                (StatusCode::SERVICE_UNAVAILABLE, "ISSUER_UNREACHABLE", "who are you?")
+            }
+            Self::TookTooLong(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "REQUEST_TIMEOUT", "it took too long")
+            }
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN", "you may not do that"),
             Self::RateLimited { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", "too many at once")
@@ -216,7 +228,7 @@ impl Failure {
             "status": status.as_u16(),
             "code": code,
             "detail": self.detail(),
-            "request_id": request_id(),
+            "request_id": &*request_id(),
         });
         if let Self::Undecided(id, _) = self {
             problem["outcome"] = json!("unknown");
@@ -252,7 +264,21 @@ impl Failure {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
             }
             Self::Unauthorized(_) => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                headers.insert(
+                    header::WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Bearer realm=\"cairn\""),
+                );
+            }
+            Self::BadToken(_) => {
+                let text = "Bearer realm=\"cairn\", error=\"invalid_token\"";
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(text));
+            }
+            Self::Forbidden(_) => {
+                let text = "Bearer realm=\"cairn\", error=\"insufficient_scope\"";
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(text));
+            }
+            Self::IssuerAway => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_ISSUER_S));
             }
             Self::Overloaded | Self::HeightNotReached { .. } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -285,11 +311,4 @@ fn refusal_status(code: &str) -> StatusCode {
         "DOUBLE_SPEND" | "TX_DUPLICATE" => StatusCode::CONFLICT,
         _ => StatusCode::BAD_REQUEST,
     }
-}
-
-/// Names a request in logs and answers: unlike any other of this process, and most likely of any.
-fn request_id() -> String {
-    static NEXT: LazyLock<AtomicU64> =
-        LazyLock::new(|| AtomicU64::new(u64::from_be_bytes(crate::clock::random())));
-    format!("{:016x}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

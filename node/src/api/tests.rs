@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::Service as _;
 
+mod access;
 mod bad_input;
 mod v1_table;
 
@@ -107,6 +108,10 @@ impl World {
     }
 
     fn with(limits: IntakeLimits, commit_timeout: Duration) -> Self {
+        Self::of(limits, ApiSettings { commit_timeout, ..ApiSettings::default() })
+    }
+
+    fn of(limits: IntakeLimits, settings: ApiSettings) -> Self {
         let federation = Federation::new(4);
         let genesis = Arc::clone(&federation.genesis);
         let store = Arc::new(MemoryStore::new(&genesis));
@@ -123,7 +128,6 @@ impl World {
         order.intake.set(Arc::downgrade(&intake)).unwrap();
         let query = Arc::new(Query::new(Arc::clone(&store) as Arc<dyn Store>, genesis));
         let status = watch::Sender::new(NodeStatus::default());
-        let settings = ApiSettings { commit_timeout, ..ApiSettings::default() };
         let search = Arc::new(Search::over(Arc::clone(&store) as Arc<dyn Store>));
         let status_read = status.subscribe();
         let parts = ApiParts { query, search, intake, metrics, status: status_read, settings };

@@ -131,6 +131,7 @@ mod tests {
             ("cairn key new --output json",                                      true,  "the format after the command"),
             ("cairn --output yaml key new",                                      false, "no such format"),
             ("cairn key show a.key --private",                                   true,  "the private half on demand"),
+            ("cairn key api --name alice",                                       true,  "a key for the API"),
             ("cairn genesis new --name n --validator name=a,consensus_key=x,member_key=y --out g", false, "keys that are none"),
             ("cairn asset create --key k --data {}",                             true,  "the least"),
             ("cairn asset create --key k",                                       false, "no data"),

@@ -9,7 +9,7 @@ use axum::{
 };
 
 use super::{
-    super::{Api, Segment, Shared, at, error::Failure, json_text},
+    super::{Api, Segment, Shared, access::charge, at, error::Failure, json_text},
     parameters::{Mode, Parameters, exact_id},
     say,
 };
@@ -28,6 +28,7 @@ pub(super) async fn post(State(api): Shared, request: Request) -> Response {
 async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
     let mode = Parameters::of(request.uri()).mode()?;
     let (head, body) = request.into_parts();
+    charge(&head.extensions, 1)?;
     let mut received = api.bodies.read(&head, body, BODY_BYTES_MAX).await?;
     // Some clients' libraries begin all text so, and upstream's reads over it.
     if received.bytes.starts_with(BYTE_ORDER_MARK) {
