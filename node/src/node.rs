@@ -546,6 +546,7 @@ impl Telling {
             ready: not_ready_because.is_none(),
             not_ready_because,
             peers: peers.into_iter().map(name).collect(),
+            best_peer: chain.best_peer.0,
             order: self.order.describe(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
@@ -586,6 +587,11 @@ fn addresses(
         }
     }
     Ok(addresses)
+}
+
+/// The OpenAPI document of the API that a node serves.
+pub fn openapi() -> String {
+    crate::api::openapi()
 }
 
 /// How trouble with the store ends a command.

@@ -1,12 +1,13 @@
 //! Reads, each true at a height: what the API asks of the store.
 //!
 //! Every answer comes as [`At`]: what was found, and the height it is true at. All calls may
-//! look on the disk; call them where blocking is allowed.
+//! look on the disk; call them where blocking is allowed. [`mod@as_of`] has the reads that are
+//! exact as of a height of the asker's choice.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use cairn_ledger::{
-    block::{Block, Place},
+    block::{Block, Place, Tip},
     execution::Outcome,
     genesis::Genesis,
     ids::{Height, OutputReference, PublicKey, TransactionId},
@@ -18,9 +19,11 @@ use cairn_ledger::{
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+pub mod as_of;
+
 use crate::store::{Located, Store};
 // Whoever asks speaks of these, and needs nothing else of the store.
-pub use crate::store::{Spent, StoreError};
+pub use crate::store::{Spent, StoreError, Stretch};
 
 /// Most rows of one answer. What is longer is read in pages, by API v2.
 pub const ROWS_MAX: usize = 10_000;
@@ -220,6 +223,11 @@ impl Query {
         self.store.transaction(place)?.ok_or_else(|| misplaced(place))
     }
 
+    /// The last stored block, by what its header says.
+    pub fn tip(&self) -> Tip {
+        self.store.tip().0
+    }
+
     fn stored_block(&self, height: Height) -> Result<Arc<Block>, StoreError> {
         self.read_block(height)?.ok_or_else(|| misplaced(Place { height, index: 0 }))
     }
@@ -236,6 +244,15 @@ impl Query {
             recent.push_front(Arc::clone(block));
         }
         Ok(read)
+    }
+}
+
+/// What is stored is not what was decided: its text cannot be read.
+pub fn unreadable(place: Place, what: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt {
+        path: "the blocks".to_owned(),
+        at: place.height.0,
+        what: format!("transaction {} of block {}: {what}", place.index, place.height),
     }
 }
 

@@ -245,6 +245,16 @@ impl Block {
     }
 }
 
+/// The header of a block whose binary form ([`Block::encode`]) begins with these bytes.
+///
+/// # Errors
+/// When they are too few, or begin something else.
+pub fn front(bytes: &[u8]) -> Result<Header, DecodeError> {
+    let mut reader = Reader::new("front of a block", bytes);
+    tag(&mut reader, BLOCK_TAG)?;
+    Header::decode(reader.raw(Header::BYTES)?)
+}
+
 /// The leaves over transactions and what became of them: the one place where a body becomes
 /// hashes, for whoever seals, votes, reads back or proves.
 fn leaves<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a Outcome)>) -> Vec<Hash> {

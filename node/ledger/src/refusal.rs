@@ -241,6 +241,11 @@ fn code_of(number: u16) -> &'static str {
     CODES.iter().find(|(known, _)| *known == number).map_or("UNKNOWN", |(_, code)| code)
 }
 
+/// The stable code of every refusal, as API v2 tells it; some refusals share one.
+pub fn codes() -> impl Iterator<Item = &'static str> {
+    CODES.iter().map(|(_, code)| *code)
+}
+
 impl Refusal {
     /// Upstream's exception class, as in `Invalid transaction (DoubleSpend): …`.
     pub fn class(&self) -> &'static str {

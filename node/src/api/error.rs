@@ -83,6 +83,10 @@ pub(super) enum Failure {
     Forbidden(&'static str),
     #[error("too many requests; try again in {retry_after_s} s")]
     RateLimited { retry_after_s: u64 },
+    #[error("{0}")]
+    TooMuch(String),
+    #[error("there is no parameter `{name}` here: known are {known}")]
+    UnknownParameter { name: String, known: String },
     #[error("Unknown arguments: {0}")]
     UnknownArguments(String),
     #[error("Not found")]
@@ -161,7 +165,8 @@ impl Failure {
             Self::RateLimited { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", "too many at once")
             }
-            Self::UnknownArguments(_) => {
+            Self::TooMuch(_) => (StatusCode::BAD_REQUEST, "QUERY_TOO_MUCH", "too much at once"),
+            Self::UnknownArguments(_) | Self::UnknownParameter { .. } => {
                 (StatusCode::BAD_REQUEST, "PARAM_UNKNOWN", "a parameter is unknown")
             }
             Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such thing"),
@@ -211,6 +216,10 @@ impl Failure {
         if let Self::Undecided(id, _) = self {
             problem["outcome"] = json!("unknown");
             problem["id"] = json!(id);
+        }
+        if let Self::HeightNotReached { wanted, stands } = self {
+            problem["wanted_height"] = json!(wanted);
+            problem["height"] = json!(stands);
         }
         let mut response = self.json(status, &problem);
         let kind = HeaderValue::from_static("application/problem+json");

@@ -52,6 +52,8 @@ const HEIGHT: HeaderName = HeaderName::from_static("cairn-height");
 pub struct ApiSettings {
     /// Where v1 clients find the stream of transactions.
     pub streams_url: String,
+    /// How long an answer waits for a height that is not stored yet.
+    pub height_patience: Duration,
     /// How long `mode=commit` and `wait=committed` wait for the decision.
     pub commit_timeout: Duration,
 }
@@ -60,6 +62,7 @@ impl Default for ApiSettings {
     fn default() -> Self {
         Self {
             streams_url: "ws://localhost:9985/api/v1/streams/valid_transactions".to_owned(),
+            height_patience: Duration::from_secs(2),
             commit_timeout: Duration::from_secs(30),
         }
     }
@@ -143,6 +146,11 @@ impl Api {
         let answer = tokio::task::spawn_blocking(move || read(&query)).await;
         Ok(answer.map_err(|_| Failure::Trouble("a read was given up".to_owned()))??)
     }
+}
+
+/// The OpenAPI document of API v2, as it is kept with the sources.
+pub fn openapi() -> String {
+    v2::openapi::text()
 }
 
 /// Serves a path with and without a slash at its end, as upstream does.
@@ -229,6 +237,18 @@ fn route_of(path: &str) -> &'static str {
         (Some("v2"), Some("transactions"), Some(_), Some("receipt")) => {
             "v2/transactions/id/receipt"
         }
+        (Some("v2"), None, ..) => "v2",
+        (Some("v2"), Some("assets"), None, _) => "v2/assets",
+        (Some("v2"), Some("assets"), Some(_), None) => "v2/assets/id",
+        (Some("v2"), Some("assets"), Some(_), Some("history")) => "v2/assets/id/history",
+        (Some("v2"), Some("outputs"), None, _) => "v2/outputs",
+        (Some("v2"), Some("blocks"), None, _) => "v2/blocks",
+        (Some("v2"), Some("blocks"), Some(_), None) => "v2/blocks/height",
+        (Some("v2"), Some("headers"), Some(_), None) => "v2/headers/height",
+        (Some("v2"), Some("validators"), None, _) => "v2/validators",
+        (Some("v2"), Some("status"), None, _) => "v2/status",
+        (Some("v2"), Some("openapi.json"), None, _) => "v2/openapi.json",
+        (Some("v2"), Some("docs"), ..) => "v2/docs",
         _ => "other",
     }
 }

@@ -29,6 +29,8 @@ use crate::{
     testing::{Federation, Signed, create, key, transfer},
 };
 
+mod reads;
+
 /// A log whose every batch is a block before the append returns; or none, while it is stuck.
 struct Instant {
     federation: Federation,
@@ -127,6 +129,21 @@ impl World {
         let api = Api::open(parts);
         let router = api.router();
         Self { order, store, status, api, router }
+    }
+
+    /// How long answers wait for a height from now on.
+    fn set_patience(&mut self, height_patience: Duration) {
+        let Api { query, search, intake, metrics, status, settings, .. } = &*self.api;
+        let settings = ApiSettings { height_patience, ..settings.clone() };
+        self.api = Api::open(ApiParts {
+            query: Arc::clone(query),
+            search: Arc::clone(search),
+            intake: Arc::clone(intake),
+            metrics: Arc::clone(metrics),
+            status: status.clone(),
+            settings,
+        });
+        self.router = self.api.router();
     }
 
     async fn send(&self, method: &str, path: &str, kind: &str, body: impl Into<Body>) -> Reply {
@@ -413,7 +430,10 @@ async fn a_transaction_is_pending_then_committed_and_has_a_receipt() {
     }
     let committed =
         json!({"id": made.id, "status": "committed", "height": 1, "index": 0, "as_of": 1});
-    assert_eq!(world.get(&path).await.json(), committed);
+    let mut report = world.get(&path).await.json();
+    let transaction = report.as_object_mut().unwrap().remove("transaction");
+    assert_eq!(transaction, serde_json::from_slice(&made.bytes).ok());
+    assert_eq!(report, committed);
     let reply = world.get(&format!("{path}/receipt")).await;
     let genesis = &world.order.federation.genesis;
     let proven = Receipt::from_json(&reply.text).unwrap().verify(genesis).unwrap();

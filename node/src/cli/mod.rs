@@ -10,6 +10,7 @@ mod key;
 mod ledger;
 mod manual;
 mod node;
+mod openapi;
 mod pages;
 mod print;
 mod profile;
@@ -122,6 +123,9 @@ enum Command {
     Completions(manual::Completions),
     /// Write the manual pages
     Man(manual::Man),
+    /// Print the OpenAPI document of API v2
+    #[command(after_help = "Example:\n  cairn openapi > openapi.json")]
+    Openapi,
 }
 
 /// Runs the command line of this process.
@@ -176,6 +180,7 @@ fn carry_out(command: Command, context: &Context) -> Result<Printed, Failure> {
         Command::Profile(command) => profile::run(&command, context),
         Command::Completions(arguments) => Ok(manual::completions(&arguments)),
         Command::Man(arguments) => manual::man(&arguments),
+        Command::Openapi => Ok(openapi::run()),
     }
 }
 

@@ -15,9 +15,16 @@ use crate::{
     store::{Store, StoreError},
 };
 
+mod document;
 mod filter;
+mod naive;
+mod order;
+mod text;
+mod words;
 
-pub use filter::{Filter, FilterError, Path};
+pub use filter::{
+    COMPARISONS_MAX, FILTER_BYTES_MAX, Filter, FilterError, NESTING_MAX, ORDER_BYTES_MAX, Path,
+};
 
 /// Where text is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +45,15 @@ pub enum Rows {
     Outputs,
 }
 
-/// In which order rows come. Rows that are alike come in the order of the chain.
+/// In which order rows come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SortBy {
     /// The order of the chain.
     #[default]
     Chain,
-    /// By a field: numbers, then strings, then rows without it (or with something else there).
-    /// Of several values at one path the first counts.
+    /// By a field: numbers, then strings by their first 256 bytes; then, in either direction,
+    /// rows without it (or with something else there). Of several values at one path the first
+    /// counts.
     Field(Path),
 }
 
@@ -64,7 +72,7 @@ pub struct Selection {
     pub spent: Option<bool>,
     /// In which order.
     pub sort: SortBy,
-    /// The other way round.
+    /// The other way round. Rows with the same value at a field stay in the order of the chain.
     pub descending: bool,
     /// Go on behind this row.
     pub after: Option<Mark>,
@@ -161,17 +169,20 @@ impl Search {
     /// scores them, the best first; at most `most`. Blocks: call it where that is allowed.
     pub fn text(
         &self,
-        _collection: Collection,
-        _words: &str,
-        _most: usize,
+        collection: Collection,
+        words: &str,
+        most: usize,
     ) -> Result<At<Vec<Place>>, StoreError> {
-        Ok(At { height: self.height(), found: Vec::new() })
+        let height = self.height();
+        let found = naive::text(&*self.store, height, collection, words, most)?;
+        Ok(At { height, found })
     }
 
     /// A page of rows. Blocks: call it where that is allowed.
-    pub fn select(&self, _selection: &Selection) -> Result<At<Page>, SearchError> {
-        let page = Page { rows: Vec::new(), next: None, explained: Explained::default() };
-        Ok(At { height: self.height(), found: page })
+    pub fn select(&self, selection: &Selection) -> Result<At<Page>, SearchError> {
+        let height = self.height();
+        let found = naive::select(&*self.store, height, selection)?;
+        Ok(At { height, found })
     }
 
     /// Ends background work.

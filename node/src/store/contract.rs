@@ -17,7 +17,7 @@ use cairn_ledger::{
     state::{Changes, StateHash},
 };
 
-use super::{Located, Spent, Store};
+use super::{Located, Spent, Store, Stretch};
 use crate::testing::{Federation, Signed, create, key, transfer};
 
 /// Opens again what was just stopped and let go.
@@ -100,9 +100,13 @@ impl Story {
         assert_eq!(tip, Tip::after(&last.header, state.root()));
         assert_eq!(state.rows(), 4);
         for (height, block) in (1..).zip(&self.blocks) {
+            // The header first: reading the block would leave it where blocks read last are kept.
+            assert_eq!(store.header(Height(height)).unwrap().as_ref(), Some(&block.header));
             assert_eq!(store.block(Height(height)).unwrap().as_ref(), Some(block));
         }
         assert_eq!(store.block(tip.height.next()).unwrap(), None);
+        assert_eq!(store.header(tip.height.next()).unwrap(), None);
+        assert_eq!(store.header(Height(0)).unwrap(), None);
         self.check_view(store);
         self.check_places(store);
         self.check_outputs(store);
@@ -153,11 +157,37 @@ impl Story {
         assert_eq!(store.transactions_of(&self.first.id, 2).unwrap(), places[..2]);
         assert_eq!(store.transactions_of(&self.first.id, 0).unwrap(), []);
         assert_eq!(store.transactions_of(&self.second.id, 9).unwrap(), [place(1, 1)]);
+        self.check_stretches(store, &places);
         // A transfer is not an asset, and neither is what was refused.
         assert_eq!(store.transactions_of(&self.split.id, 9).unwrap(), []);
         assert_eq!(store.last_transaction_of(&self.first.id).unwrap(), Some(place(4, 1)));
         assert_eq!(store.last_transaction_of(&self.second.id).unwrap(), Some(place(1, 1)));
         assert_eq!(store.last_transaction_of(&self.split.id).unwrap(), None);
+    }
+
+    /// Every stretch of the first asset's transactions is what filtering all of them gives.
+    fn check_stretches(&self, store: &dyn Store, places: &[Place]) {
+        let order = |place: &Place| (place.height, place.index);
+        let afters = places.iter().copied().map(Some).chain([None, Some(place(2, 7))]);
+        for after in afters {
+            for (to, most, newest_first) in (0..=5)
+                .flat_map(|to| [0, 1, 2, 9].map(move |most| (to, most)))
+                .flat_map(|(to, most)| [(to, most, false), (to, most, true)])
+            {
+                let mut expected: Vec<_> =
+                    places.iter().filter(|place| place.height <= Height(to)).copied().collect();
+                if newest_first {
+                    expected.reverse();
+                    expected.retain(|it| after.is_none_or(|after| order(it) < order(&after)));
+                } else {
+                    expected.retain(|it| after.is_none_or(|after| order(it) > order(&after)));
+                }
+                expected.truncate(most);
+                let stretch = Stretch { to: Height(to), newest_first, after, most };
+                let found = store.transactions_along(&self.first.id, &stretch).unwrap();
+                assert_eq!(found, expected, "{stretch:?}");
+            }
+        }
     }
 
     fn check_outputs(&self, store: &dyn Store) {

@@ -15,7 +15,7 @@ mod reads;
 mod transactions;
 
 /// The version of BigchainDB whose API this is.
-const UPSTREAM_VERSION: &str = "2.2.2";
+pub(super) const UPSTREAM_VERSION: &str = "2.2.2";
 
 /// Adds the routes.
 pub(super) fn routes(router: Router<Arc<Api>>) -> Router<Arc<Api>> {

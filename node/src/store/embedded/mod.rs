@@ -28,7 +28,7 @@ use std::{
 };
 
 use cairn_ledger::{
-    block::{Block, Place, Tip},
+    block::{self, Block, Header, Place, Tip},
     genesis::Genesis,
     ids::{ChainId, Height, OutputReference, PublicKey, TransactionId},
     rules::{OutputState, Reads, View},
@@ -46,7 +46,7 @@ use self::{
     replay::{Replay, Replayed},
     segments::Log,
 };
-use super::{Located, Spent, Store, StoreError, rows::Rows};
+use super::{Located, Spent, Store, StoreError, Stretch, rows::Rows};
 
 /// What a test makes smaller.
 #[derive(Clone, Copy, Debug)]
@@ -433,6 +433,20 @@ impl Store for Embedded {
         Ok(block)
     }
 
+    fn header(&self, height: Height) -> Result<Option<Header>, StoreError> {
+        let shared = &self.shared;
+        if height > shared.state.read().tip.height {
+            return Ok(None);
+        }
+        if let Some(block) = shared.recent.lock().get(height) {
+            return Ok(Some(block.header.clone()));
+        }
+        let Some(front) = shared.log.front(height)? else { return Ok(None) };
+        let header = block::front(&front)
+            .map_err(|error| files::corrupt(&shared.blocks, height.0, error.to_string()))?;
+        Ok(Some(header))
+    }
+
     fn locate(&self, id: &TransactionId) -> Result<Option<Located>, StoreError> {
         let state = self.shared.state.read();
         Ok(self.shared.fate(&state, id)?.map(|fate| match fate {
@@ -451,6 +465,26 @@ impl Store for Embedded {
         let indexed = self.shared.index.transfers(asset, state.pending.indexed());
         let pending = state.pending.transfers(asset).map(Ok);
         made.into_iter().chain(indexed).chain(pending).take(most).collect()
+    }
+
+    fn transactions_along(
+        &self,
+        asset: &TransactionId,
+        stretch: &Stretch,
+    ) -> Result<Vec<Place>, StoreError> {
+        let state = self.shared.state.read();
+        let made = self.shared.made(&state, asset)?.map(Ok);
+        let indexed = state.pending.indexed().min(stretch.to);
+        let transfers = self.shared.index.transfers_along(asset, indexed, stretch);
+        let pending = state.pending.transfers(asset).map(Ok);
+        let all = made.into_iter().chain(transfers).chain(pending);
+        // Trouble is handed on, not filtered out.
+        let held = all.filter(|place| place.as_ref().map_or(true, |place| stretch.holds(*place)));
+        if stretch.newest_first {
+            held.rev().take(stretch.most).collect()
+        } else {
+            held.take(stretch.most).collect()
+        }
     }
 
     fn last_transaction_of(&self, asset: &TransactionId) -> Result<Option<Place>, StoreError> {

@@ -111,6 +111,12 @@ impl Framing {
         (self.judge(head.height, 0, sector) == Sector::Whole).then_some(head)
     }
 
+    /// What the first sector of a record has of its payload.
+    pub(super) fn front<'a>(&self, height: Height, sector: &'a [u8]) -> Option<&'a [u8]> {
+        let head = self.head(sector).filter(|head| head.height == height)?;
+        Some(&sector[HEAD..PIECE.min(HEAD + head.length)])
+    }
+
     /// The payload of a whole record, or the number of the first sector that is not.
     pub(super) fn payload(&self, height: Height, record: &[u8]) -> Result<Vec<u8>, usize> {
         let mut content = Vec::with_capacity(record.len());

@@ -150,6 +150,20 @@ impl Log {
         Ok(Some(payload))
     }
 
+    /// Reads the first bytes of a record, as many as its first sector has.
+    pub(super) fn front(&self, height: Height) -> Result<Option<Vec<u8>>, StoreError> {
+        let index = height.0.checked_sub(1).and_then(|index| usize::try_from(index).ok());
+        let span = index.and_then(|index| self.spans.read().get(index).copied());
+        let Some(span) = span else { return Ok(None) };
+        let path = segment_path(&self.directory, span.segment);
+        let file = File::open(&path).map_err(trouble("opening", &path))?;
+        let at = u64::from(span.sector) * SECTOR as u64;
+        let sector = read_padded(&file, at, SECTOR).map_err(trouble("reading", &path))?;
+        let front = self.framing.front(height, &sector).map(<[u8]>::to_vec);
+        let what = || format!("this is not what was written of block {height}");
+        front.ok_or_else(|| corrupt(&path, at, what())).map(Some)
+    }
+
     /// Goes on in the next segment. An error leaves everything as it was.
     fn roll(&self, tail: &mut Tail) -> Result<(), StoreError> {
         let path = segment_path(&self.directory, tail.segment + 1);

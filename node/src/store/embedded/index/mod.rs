@@ -26,7 +26,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 pub(super) use transactions::Fate;
 
 use super::files::trouble;
-use crate::store::{StoreError, owners as owners_of, rows::Rows};
+use crate::store::{StoreError, Stretch, owners as owners_of, rows::Rows};
 
 /// Cached blocks of the tree. An idle validator is to stay below 60 MiB in total.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
@@ -216,10 +216,33 @@ impl Index {
         to: Height,
     ) -> impl DoubleEndedIterator<Item = Result<Place, StoreError>> {
         let found = self.assets.range(assets::range(asset, to));
-        found.map(|guard| {
-            let key = guard.key().map_err(|error| self.unreadable(error))?;
-            assets::decode(&key).map_err(|error| self.malformed(error))
-        })
+        found.map(|guard| self.place_of(guard.key()))
+    }
+
+    /// The same, leaving out those that a stretch begins behind.
+    pub(super) fn transfers_along(
+        &self,
+        asset: &TransactionId,
+        to: Height,
+        stretch: &Stretch,
+    ) -> impl DoubleEndedIterator<Item = Result<Place, StoreError>> {
+        let mut bounds = assets::range(asset, to).into_inner();
+        if let Some(after) = stretch.after {
+            let key = assets::key(asset, after);
+            if stretch.newest_first {
+                bounds.1 = key.min(bounds.1);
+            } else {
+                bounds.0 = key.max(bounds.0);
+            }
+        }
+        // The tree does not take a range that ends before it begins.
+        let found = (bounds.0 <= bounds.1).then(|| self.assets.range(bounds.0..=bounds.1));
+        found.into_iter().flatten().map(|guard| self.place_of(guard.key()))
+    }
+
+    fn place_of(&self, key: fjall::Result<impl AsRef<[u8]>>) -> Result<Place, StoreError> {
+        let key = key.map_err(|error| self.unreadable(error))?;
+        assets::decode(key.as_ref()).map_err(|error| self.malformed(error))
     }
 
     /// The outputs of an owner, up to a height, in chain order.
