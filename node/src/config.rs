@@ -13,9 +13,14 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
+    api::access::line_of,
     exit::{ExitCode, Failure},
     intake::IntakeLimits,
 };
+
+mod api;
+
+pub use api::ApiConfig;
 
 /// Which log orders the transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -64,6 +69,8 @@ pub struct Config {
     pub member_key: PathBuf,
     /// Where it listens.
     pub listen: Listen,
+    /// Who may come in by the API's ports, and what that may cost.
+    pub api: ApiConfig,
     /// Where the other validators listen for the mesh, by name, as host:port.
     pub peers: BTreeMap<String, String>,
     /// Which log.
@@ -116,6 +123,8 @@ struct Written {
     #[serde(default)]
     listen: WrittenListen,
     #[serde(default)]
+    api: api::Written,
+    #[serde(default)]
     peers: BTreeMap<String, String>,
     #[serde(default)]
     order: Option<OrderKind>,
@@ -157,11 +166,8 @@ impl Config {
     }
 
     fn parse(text: &str, base: &Path, overrides: &Overrides) -> Result<Self, String> {
-        let written: Written = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
-            format!("line {line}: {}", error.message().trim())
-        })?;
-        let Written { name, data, genesis, member_key, listen, peers, order, intake, log } =
+        let written: Written = toml::from_str(text).map_err(|error| line_of(text, &error))?;
+        let Written { name, data, genesis, member_key, listen, api, peers, order, intake, log } =
             written;
         check_name("name", &name)?;
         for (peer, address) in &peers {
@@ -194,6 +200,7 @@ impl Config {
             genesis: file(&overrides.genesis, genesis),
             member_key: file(&overrides.member_key, member_key),
             listen,
+            api: api.checked(base)?,
             peers,
             order: overrides.order.or(order).unwrap_or(OrderKind::Raft),
             intake: intake.checked()?,
@@ -315,12 +322,13 @@ mod tests {
     #[test]
     fn what_is_written_counts_and_flags_win() {
         let text = format!(
-            "{LEAST}order = 'memory'\nlog = 'warn'\n[listen]\napi = '0.0.0.0:80'\n[peers]\nbob = 'bob.example:9987'\n[intake]\ntransactions = 5\npatience_s = 7\n"
+            "{LEAST}order = 'memory'\nlog = 'warn'\n[listen]\napi = '0.0.0.0:80'\n[peers]\nbob = 'bob.example:9987'\n[intake]\ntransactions = 5\npatience_s = 7\n[api]\nadvertised_streams_url = 'wss://a.example/b'\n"
         );
         let config = parse(&text).unwrap();
         assert_eq!(config.listen.api.to_string(), "0.0.0.0:80");
         assert_eq!(config.peers["bob"], "bob.example:9987");
         assert_eq!(config.intake.transactions, 5);
+        assert_eq!(config.api.advertised_streams_url.as_deref(), Some("wss://a.example/b"));
         assert_eq!(config.intake.patience, Duration::from_secs(7));
         assert_eq!((config.order, config.log.as_str()), (OrderKind::Memory, "warn"));
         let overrides = Overrides {
@@ -352,6 +360,9 @@ mod tests {
             ("[intake]\ntransactions = 0",           "intake.transactions", "nothing fits"),
             ("[intake]\nbytes = 10",                 "intake.bytes",        "not one fits"),
             ("[intake]\npatience_s = 0",             "intake.patience_s",   "no patience"),
+            ("[api]\nadvertised_streams_url = 'http://a'", "api.advertised_streams_url", "no WebSocket"),
+            ("[api]\nadvertised_streams_url = 'ws:///a'",  "api.advertised_streams_url", "no host"),
+            ("[api]\nadvertised_streams_url = 'ws://a b'", "api.advertised_streams_url", "a blank"),
             ("name = 'again'",                       "line 5",              "a key twice"),
         ];
         for (line, named, why) in table {

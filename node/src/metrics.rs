@@ -63,6 +63,12 @@ pub struct Metrics {
     pub http_requests: IntCounterVec,
     /// HTTP connections that are open.
     pub http_connections: IntGauge,
+    /// From a request's head to the head of its answer, by `route`.
+    pub http_request: HistogramVec,
+    /// Idle connections that were closed, because new ones came and all places were taken.
+    pub http_connections_evicted: IntCounter,
+    /// Unix time at which the API's certificate ends; 0 without TLS.
+    pub tls_certificate_expiry: IntGauge,
     /// Memory of this process that is resident.
     pub resident_bytes: IntGauge,
     /// Always 1; `version` says what runs.
@@ -171,6 +177,22 @@ impl Metrics {
                 &["route", "status"],
             ),
             http_connections: make.gauge("cairn_http_connections", "Open HTTP connections"),
+            http_request: make.put(HistogramVec::new(
+                HistogramOpts::new(
+                    "cairn_http_request_seconds",
+                    "From a request's head to the head of its answer",
+                )
+                .buckets(LATENCY_SECONDS.to_vec()),
+                &["route"],
+            )),
+            http_connections_evicted: make.counter(
+                "cairn_http_connections_evicted_total",
+                "Idle connections closed to make room for new ones",
+            ),
+            tls_certificate_expiry: make.gauge(
+                "cairn_tls_certificate_expiry_seconds",
+                "Unix time at which the certificate of the API ends; 0 without TLS",
+            ),
             resident_bytes: make
                 .gauge("cairn_process_resident_bytes", "Resident memory of this process"),
             build_info: make.put(IntGaugeVec::new(
@@ -223,11 +245,14 @@ impl Metrics {
             sync_blocks,
             http_requests,
             http_connections,
+            http_request,
+            http_connections_evicted,
+            tls_certificate_expiry,
             resident_bytes,
             build_info,
             start_time,
         } = self;
-        let all: [&dyn Collector; 23] = [
+        let all: [&dyn Collector; 26] = [
             height,
             round,
             voting,
@@ -248,6 +273,9 @@ impl Metrics {
             sync_blocks,
             http_requests,
             http_connections,
+            http_request,
+            http_connections_evicted,
+            tls_certificate_expiry,
             resident_bytes,
             build_info,
             start_time,

@@ -20,7 +20,12 @@ use tokio::{
 };
 
 use crate::{
-    api::{Api, ApiParts, ApiSettings, NodeStatus, ServerLimits, serve},
+    api::{
+        Api, ApiParts, ApiSettings, NodeStatus, Serving,
+        access::Access,
+        serve,
+        server::{Places, Tls, descriptors},
+    },
     chain::{
         journal::{self, Journal},
         shell::{ChainStatus, Fatal, Parts, Shell},
@@ -48,6 +53,9 @@ const READY_WITHIN_BLOCKS: u64 = 3;
 /// How long a starting node waits to hear from a peer how far the chain is, before it calls
 /// itself ready all the same: the others may be down, and reading is still worth it.
 const PEERS_WITHIN: Duration = Duration::from_secs(3);
+
+/// Most connections of the admin port at a time.
+const ADMIN_CONNECTIONS: usize = 256;
 
 /// How often the status is looked at when nothing changes.
 const LOOK: Duration = Duration::from_millis(200);
@@ -106,6 +114,7 @@ struct Opened {
     me: Peer,
     member_key: SigningKey,
     store: Arc<dyn Store>,
+    doors: Doors,
 }
 
 /// Where it is heard.
@@ -157,12 +166,13 @@ impl Opened {
         let genesis = Arc::new(read_genesis(&config.genesis)?);
         let member_key = keys::read(&config.member_key)?;
         let me = find_me(&genesis, config, &member_key)?;
+        let doors = Doors::open(config)?;
         std::fs::create_dir_all(&config.data).map_err(|error| {
             let path = config.data.display();
             Failure::new(ExitCode::DataDirectory, format!("{path} cannot be made: {error}"))
         })?;
         let store = Embedded::open(&config.data, Arc::clone(&genesis)).map_err(store_failure)?;
-        Ok(Self { genesis, me, member_key, store: Arc::new(store) })
+        Ok(Self { genesis, me, member_key, store: Arc::new(store), doors })
     }
 
     fn signing(&self, config: &Config) -> Result<Signing, Failure> {
@@ -265,9 +275,9 @@ impl Running {
         signing: Signing,
         ports: Ports,
     ) -> Result<Self, Failure> {
-        let Opened { genesis, me, member_key, store } = opened;
+        let Opened { genesis, me, member_key, store, doors } = opened;
         let not_voting_because = signing.not_because.clone();
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Arc::clone(&doors.api.metrics);
         let addresses = addresses(&config, &genesis, me)?;
         let mesh =
             Mesh::new(MeshConfig { genesis: Arc::clone(&genesis), me, member_key, addresses });
@@ -305,10 +315,10 @@ impl Running {
         };
         let (status_sender, status) = watch::channel(telling.status(&shell.status().borrow()));
         let settings = ApiSettings {
-            streams_url: format!(
-                "ws://{}/api/v1/streams/valid_transactions",
-                config.listen.api_events
-            ),
+            advertised_streams_url: config.api.advertised_streams_url.clone(),
+            streams_port: config.listen.api_events.port(),
+            tls: config.api.tls.is_some(),
+            access: doors.access,
             ..ApiSettings::default()
         };
         let query = Arc::new(Query::new(Arc::clone(&store), genesis));
@@ -322,16 +332,9 @@ impl Running {
             settings,
         });
         let (stop_serving, stop) = watch::channel(false);
-        let limits = ServerLimits::default();
         let servers = vec![
-            tokio::spawn(serve(
-                ports.api,
-                api.router(),
-                limits,
-                Arc::clone(&metrics),
-                stop.clone(),
-            )),
-            tokio::spawn(serve(ports.admin, api.admin_router(), limits, metrics, stop)),
+            tokio::spawn(serve(ports.api, api.router(), doors.api, stop.clone())),
+            tokio::spawn(serve(ports.admin, api.admin_router(), doors.admin, stop)),
             tokio::spawn(telling.keep_telling(shell.status(), status_sender)),
         ];
         tracing::info!(validator = config.name, api = %config.listen.api, "serving");
@@ -392,6 +395,34 @@ fn open_intake(
         Ok(Some(Located::Refused(_)) | None) | Err(_) => None,
     };
     Intake::start_with(Arc::clone(order), config.intake, Arc::clone(metrics), Box::new(lookup))
+}
+
+/// How the ports that speak HTTP are served, and to whom.
+struct Doors {
+    access: Arc<Access>,
+    /// The API's own, and that of its streams: they share their places.
+    api: Serving,
+    admin: Serving,
+}
+
+impl Doors {
+    fn open(config: &Config) -> Result<Self, Failure> {
+        let failed = |why: String| Failure::new(ExitCode::Config, format!("[api]: {why}"));
+        let metrics = Arc::new(Metrics::new());
+        let access = Access::open(config.api.access.clone()).map_err(failed)?;
+        let mut limits = config.api.limits;
+        limits.connections = descriptors::make_room(limits.connections);
+        let tls = config.api.tls.clone();
+        let tls = tls.map(|files| Tls::open(files, Arc::clone(&metrics))).transpose();
+        let tls = tls.map_err(failed)?;
+        let places = Places::new(limits.connections, Arc::clone(&metrics));
+        let api = Serving { limits, places, tls: tls.clone(), metrics };
+        // Whoever looks after a validator finds a way in, whatever happens at the other ports.
+        let places = Places::new(ADMIN_CONNECTIONS, Arc::clone(&api.metrics));
+        let tls = tls.filter(|_| config.api.admin_tls);
+        let admin = Serving { places, tls, ..api.clone() };
+        Ok(Self { access, api, admin })
+    }
 }
 
 /// What opening the log needs.

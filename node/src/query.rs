@@ -8,13 +8,15 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use cairn_ledger::{
     block::{Block, Place, Tip},
+    election::Electorate,
     execution::Outcome,
     genesis::Genesis,
     ids::{Height, OutputReference, PublicKey, TransactionId},
+    json::Strictness,
     receipt::Receipt,
     refusal::{Recorded, Refusal},
     rules::{self, Reads},
-    transaction::{Operation, Parsed},
+    transaction::{Operation, Parsed, operation_of},
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -59,6 +61,7 @@ pub type Transactions = Vec<Arc<[u8]>>;
 pub struct Query {
     store: Arc<dyn Store>,
     genesis: Arc<Genesis>,
+    electorate: Electorate,
     recent: Mutex<VecDeque<Arc<Block>>>,
 }
 
@@ -71,7 +74,8 @@ impl std::fmt::Debug for Query {
 impl Query {
     /// Reads from `store`, which holds the chain of `genesis`.
     pub fn new(store: Arc<dyn Store>, genesis: Arc<Genesis>) -> Self {
-        Self { store, genesis, recent: Mutex::default() }
+        let electorate = Electorate::of(&genesis);
+        Self { store, genesis, electorate, recent: Mutex::default() }
     }
 
     /// The chain's founding record.
@@ -104,10 +108,11 @@ impl Query {
     ) -> Result<Vec<Result<(), Refusal>>, StoreError> {
         let mut reads = Reads::default();
         for transaction in transactions.clone() {
-            rules::reads(transaction, &mut reads);
+            rules::reads(transaction, &self.electorate, &mut reads);
         }
         let view = self.store.view(&reads)?;
-        Ok(transactions.into_iter().map(|transaction| rules::check(&view, transaction)).collect())
+        let check = |transaction| rules::check(&view, transaction, &self.electorate);
+        Ok(transactions.into_iter().map(check).collect())
     }
 
     /// What is decided about a transaction, if anything is.
@@ -145,7 +150,8 @@ impl Query {
     }
 
     /// Committed transactions of an asset in chain order, at most [`ROWS_MAX`]; only those of
-    /// one operation, only the newest, when asked so.
+    /// one operation, only the newest, when asked so. The id of a transaction that made no asset
+    /// finds that transaction, as in BigchainDB.
     pub fn transactions_of(
         &self,
         asset: &TransactionId,
@@ -153,25 +159,56 @@ impl Query {
         last: bool,
     ) -> Result<At<Vec<Arc<[u8]>>>, StoreError> {
         self.at(|| {
-            // An asset has one CREATE, the transaction whose id it bears.
-            let create = match self.store.locate(asset)? {
-                Some(Located::Committed(place)) => Some(place),
-                Some(Located::Refused(_)) | None => None,
-            };
-            let places = match (operation, last) {
-                (Some(Operation::Create), _) => create.into_iter().collect(),
-                (None | Some(Operation::Transfer), true) => {
-                    self.store.last_transaction_of(asset)?.into_iter().collect()
+            let Some(operation) = operation else {
+                // Whatever bears that id is found by it, also what makes no asset.
+                let mut places = self.moves_of(asset, last)?;
+                if places.is_empty()
+                    && let Some(Located::Committed(place)) = self.store.locate(asset)?
+                {
+                    places.push(place);
                 }
-                (None | Some(Operation::Transfer), false) => {
-                    self.store.transactions_of(asset, ROWS_MAX)?
-                }
+                return places.into_iter().map(|place| self.body_of(place)).collect();
             };
-            let transfers_only = operation == Some(Operation::Transfer);
-            let wanted =
-                places.into_iter().filter(|place| !transfers_only || Some(*place) != create);
-            wanted.map(|place| self.body_of(place)).collect()
+            let is_wanted = |bytes: &Arc<[u8]>| operation_of(bytes) == Some(operation);
+            if last && let Some(place) = self.store.last_transaction_of(asset)? {
+                let newest = self.body_of(place)?;
+                if is_wanted(&newest) {
+                    return Ok(vec![newest]);
+                }
+            }
+            let mut found = Vec::new();
+            for place in self.places_of(asset, operation)? {
+                found.extend(Some(self.body_of(place)?).filter(is_wanted));
+            }
+            if last {
+                found.drain(..found.len().saturating_sub(1));
+            }
+            Ok(found)
         })
+    }
+
+    /// Where to look for an asset's transactions of an operation.
+    fn places_of(
+        &self,
+        asset: &TransactionId,
+        operation: Operation,
+    ) -> Result<Vec<Place>, StoreError> {
+        if !operation.makes_asset() {
+            return self.store.transactions_of(asset, ROWS_MAX);
+        }
+        // What makes an asset is the one transaction whose id it bears.
+        Ok(match self.store.locate(asset)? {
+            Some(Located::Committed(place)) => vec![place],
+            Some(Located::Refused(_)) | None => Vec::new(),
+        })
+    }
+
+    /// The transactions of an asset, its CREATE first; only the newest when asked so.
+    fn moves_of(&self, asset: &TransactionId, last: bool) -> Result<Vec<Place>, StoreError> {
+        if last {
+            return Ok(self.store.last_transaction_of(asset)?.into_iter().collect());
+        }
+        self.store.transactions_of(asset, ROWS_MAX)
     }
 
     /// Outputs that list `owner` among their public keys, in chain order, at most [`ROWS_MAX`].

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cairn_ledger::{
     block::{self, Block, Header},
     condition::{Condition, Fulfillment},
+    election::Electorate,
     execution::{self, Candidate},
     genesis::{Genesis, Validator},
     ids::{OutputReference, Position, PublicKey, TransactionId},
@@ -54,6 +55,16 @@ impl Federation {
         Self { genesis: Arc::new(genesis), keys }
     }
 
+    /// Those who vote in elections.
+    pub(crate) fn electorate(&self) -> Electorate {
+        Electorate::of(&self.genesis)
+    }
+
+    /// The key by which a validator proposes and votes in elections.
+    pub(crate) fn member(&self, at: u8) -> SigningKey {
+        SigningKey::from_seed([at + 129; 32])
+    }
+
     /// The certificate that all validators sign.
     pub(crate) fn certify(&self, header: &Header) -> Certificate {
         let (height, round, block) = (header.height, 0, header.id());
@@ -71,8 +82,9 @@ impl Federation {
     ) -> (Arc<Block>, Changes) {
         let (tip, state) = store.tip();
         let candidates: Vec<_> = transactions.iter().map(candidate).collect();
-        let view = store.view(&execution::reads_of(&candidates)).unwrap();
-        let execution = execution::execute(view, &state, &candidates);
+        let electorate = self.electorate();
+        let view = store.view(&execution::reads_of(&candidates, &electorate)).unwrap();
+        let execution = execution::execute(view, &state, &electorate, &candidates);
         let order_to = Position(tip.order.0 + 3);
         let time_ms = tip.time_ms + 1000;
         let header = block::seal(&tip, order_to, &candidates, &execution, 0, time_ms);
@@ -196,4 +208,12 @@ fn output_text(owners: &[PublicKey], amount: u64) -> String {
         r#"{{"amount":"{amount}","condition":{{"details":{details},"uri":"{uri}"}},"public_keys":[{}]}}"#,
         keys.join(",")
     )
+}
+
+/// What `openssl` makes: certificates and the keys that others sign tokens with.
+pub(crate) fn openssl(arguments: &[&str]) -> Vec<u8> {
+    let ran = std::process::Command::new("openssl").args(arguments).output();
+    let output = ran.expect("these tests need openssl: a package of that name has it");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
 }

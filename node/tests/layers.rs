@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 /// Room, then the rooms it may use. Read top to bottom: outside to inside.
 #[rustfmt::skip]
 const MAP: &[(&str, &[&str])] = &[
-    ("cli",     &["clock", "config", "exit", "keys", "node", "store"]),
+    ("cli",     &["api", "clock", "config", "exit", "keys", "node", "store"]),
     ("node",    &["api", "chain", "clock", "config", "exit", "intake", "keys", "mesh", "metrics", "order", "query", "search", "store"]),
     ("api",     &["clock", "intake", "metrics", "query", "search"]),
     ("chain",   &["clock", "intake", "mesh", "metrics", "order", "store"]),
@@ -15,7 +15,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("order",   &["clock", "mesh"]),
     ("store",   &["clock"]),
     ("mesh",    &["clock"]),
-    ("config",  &["exit", "intake"]),
+    ("config",  &["api", "exit", "intake"]),
     ("keys",    &["clock", "exit"]),
     ("exit",    &[]),
     ("metrics", &["clock"]),

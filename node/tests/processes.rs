@@ -12,5 +12,7 @@ mod commands;
 mod crashes;
 #[path = "processes/federation.rs"]
 mod federation;
+#[path = "processes/idle.rs"]
+mod idle;
 #[path = "processes/trouble.rs"]
 mod trouble;

@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     block::{self, Block, HeaderFault, Tip},
+    election::Electorate,
     encoding::DecodeError,
     execution::{Candidate, candidates, execute, reads_of},
     genesis::Genesis,
@@ -61,6 +62,7 @@ pub struct Totals {
 #[derive(Debug)]
 pub struct Audit {
     genesis: Arc<Genesis>,
+    electorate: Electorate,
     tip: Tip,
     state: StateHash,
     committed: HashSet<TransactionId>,
@@ -73,6 +75,7 @@ impl Audit {
     pub fn new(genesis: Arc<Genesis>) -> Self {
         let tip = Tip::genesis(genesis.chain());
         Self {
+            electorate: Electorate::of(&genesis),
             genesis,
             tip,
             state: StateHash::default(),
@@ -109,8 +112,8 @@ impl Audit {
             .map_err(|error| AuditError::Certificate { height, error })?;
 
         let candidates = candidates(&block.body, |_| None);
-        let view = self.view(reads_of(&candidates));
-        let execution = execute(view, &self.state, &candidates);
+        let view = self.view(reads_of(&candidates, &self.electorate));
+        let execution = execute(view, &self.state, &self.electorate, &candidates);
         // The outcomes in the block are bound to the header's root, and so are these.
         block::matches(header, &candidates, &execution).map_err(fault)?;
 
@@ -177,7 +180,8 @@ mod tests {
         let mut blocks = Vec::new();
         for (body, at) in bodies.into_iter().zip(1..) {
             let candidates = candidates(&body, |_| None);
-            let execution = execute(audit.view(reads_of(&candidates)), &audit.state, &candidates);
+            let view = audit.view(reads_of(&candidates, &audit.electorate));
+            let execution = execute(view, &audit.state, &audit.electorate, &candidates);
             let header = seal(&audit.tip, Position(at), &candidates, &execution, 0, at * 1000);
             let certificate =
                 certify(&audit.genesis, &keys, &[0, 1, 2], header.height, header.id());

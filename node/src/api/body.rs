@@ -22,11 +22,15 @@ const ALL_BODIES_KIB: usize = 256 * 1024;
 
 /// Memory for bodies, shared by all requests.
 #[derive(Clone, Debug)]
-pub(super) struct BodyBudget(Arc<Semaphore>);
+pub(super) struct BodyBudget {
+    kib: Arc<Semaphore>,
+    /// What no body may be larger than, whatever its route takes.
+    most: usize,
+}
 
 impl Default for BodyBudget {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(ALL_BODIES_KIB)))
+        Self::of(usize::MAX)
     }
 }
 
@@ -38,6 +42,11 @@ pub(super) struct Received {
 }
 
 impl BodyBudget {
+    /// For bodies of at most so many bytes each.
+    pub(super) fn of(most: usize) -> Self {
+        Self { kib: Arc::new(Semaphore::new(ALL_BODIES_KIB)), most }
+    }
+
     /// Reads the body of at most `most` bytes that follows that head.
     pub(super) async fn read(
         &self,
@@ -45,6 +54,7 @@ impl BodyBudget {
         body: Body,
         most: usize,
     ) -> Result<Received, Failure> {
+        let most = most.min(self.most);
         let said = head.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         let said = said.and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
         if said > most as u64 {
@@ -75,7 +85,7 @@ impl BodyBudget {
         let have = received.memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = received.bytes.len().div_ceil(1024).saturating_sub(have);
         let Ok(more) = u32::try_from(more) else { return Err(Failure::Overloaded) };
-        let permit = Arc::clone(&self.0).try_acquire_many_owned(more);
+        let permit = Arc::clone(&self.kib).try_acquire_many_owned(more);
         let permit = permit.map_err(|_| Failure::Overloaded)?;
         match &mut received.memory {
             Some(memory) => memory.merge(permit),

@@ -4,11 +4,6 @@
 //! `{"message":{"mode":"…"}}` for parameters. v2 answers `application/problem+json` with a
 //! stable `code`.
 
-use std::sync::{
-    LazyLock,
-    atomic::{AtomicU64, Ordering},
-};
-
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -19,7 +14,11 @@ use cairn_ledger::{
 };
 use serde_json::{Value, json};
 
+use super::access::log::request_id;
 use crate::{intake::Busy, query::StoreError};
+
+/// When it is worth asking again whether an issuer answers.
+const RETRY_ISSUER_S: u64 = 10;
 
 /// Why a request has no other answer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -29,6 +28,12 @@ pub(super) enum Failure {
     /// Like [`Refusal::SignatureInvalid`], by input.
     #[error("{} The signature of input {input} does not hold.", Refusal::SignatureInvalid)]
     Unsigned { input: usize },
+    /// Like [`Refusal::ConditionMismatch`], when signatures are missing.
+    #[error(
+        "{} Input {input} has {have} of the {need} signatures that its output asks for.",
+        Refusal::SignatureInvalid
+    )]
+    Unmet { input: usize, have: usize, need: usize },
     #[error("the transaction was decided and refused: {}", .1.text)]
     Decided(TransactionId, Recorded),
     #[error("no decision on transaction {0} within {1} s; it may still come: its id tells")]
@@ -67,6 +72,10 @@ pub(super) enum Failure {
     BatchLimit(usize),
     #[error("the body must be application/json or application/x-ndjson, as Content-Type says")]
     MediaType,
+    #[error("the body must be application/json, as Content-Type says")]
+    MediaTypeJson,
+    #[error("the body is not JSON: {0}")]
+    ReceiptSyntax(String),
     #[error("{name}: {text}")]
     Parameter { name: &'static str, text: &'static str },
     #[error("{name}: {wanted}")]
@@ -80,6 +89,12 @@ pub(super) enum Failure {
     #[error("{0}")]
     Unauthorized(&'static str),
     #[error("{0}")]
+    BadToken(&'static str),
+    #[error("who issued the token cannot be asked for its keys; try again in {RETRY_ISSUER_S} s")]
+    IssuerAway,
+    #[error("no answer within {0} s; what was asked for may still happen")]
+    TookTooLong(u64),
+    #[error("{0}")]
     Forbidden(&'static str),
     #[error("too many requests; try again in {retry_after_s} s")]
     RateLimited { retry_after_s: u64 },
@@ -87,6 +102,8 @@ pub(super) enum Failure {
     TooMuch(String),
     #[error("there is no parameter `{name}` here: known are {known}")]
     UnknownParameter { name: String, known: String },
+    #[error("text_search cannot be empty")]
+    SearchEmpty,
     #[error("Unknown arguments: {0}")]
     UnknownArguments(String),
     #[error("Not found")]
@@ -112,6 +129,7 @@ impl Failure {
             Self::Unsigned { .. } => {
                 (StatusCode::BAD_REQUEST, Refusal::SignatureInvalid.code(), REFUSED)
             }
+            Self::Unmet { .. } => (StatusCode::BAD_REQUEST, "CONDITION_UNMET", REFUSED),
             Self::Decided(_, why) => (refusal_status(why.code()), why.code(), REFUSED),
             Self::Undecided(..) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "NO_QUORUM", "the outcome is unknown")
@@ -144,13 +162,14 @@ impl Failure {
             Self::BodyEmpty => (StatusCode::BAD_REQUEST, "JSON_EMPTY", "the body is empty"),
             Self::BatchSyntax { .. } => (StatusCode::BAD_REQUEST, "JSON_SYNTAX", "not a list"),
             Self::BatchLimit(_) => (StatusCode::BAD_REQUEST, "BATCH_LIMIT", "too many in one"),
-            Self::MediaType => {
+            Self::ReceiptSyntax(_) => (StatusCode::BAD_REQUEST, "JSON_SYNTAX", "not JSON"),
+            Self::MediaType | Self::MediaTypeJson => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "MEDIA_TYPE", "that type is not read")
             }
             Self::Parameter { .. } => {
                 (StatusCode::BAD_REQUEST, "PARAM_INVALID", "a parameter is wrong")
             }
-            Self::Value { .. } => {
+            Self::Value { .. } | Self::SearchEmpty => {
                 (StatusCode::BAD_REQUEST, "PARAM_INVALID", "a parameter is wrong")
             }
             Self::Filter { .. } => {
@@ -161,6 +180,13 @@ impl Failure {
                 (StatusCode::SERVICE_UNAVAILABLE, "HEIGHT_NOT_REACHED", "not there yet")
             }
             Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "say who you are"),
+            Self::BadToken(_) => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "that is not good"),
+            Self::IssuerAway => {
+                (StatusCode::SERVICE_UNAVAILABLE, "ISSUER_UNREACHABLE", "who are you?")
+            }
+            Self::TookTooLong(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "REQUEST_TIMEOUT", "it took too long")
+            }
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "FORBIDDEN", "you may not do that"),
             Self::RateLimited { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", "too many at once")
@@ -183,12 +209,20 @@ impl Failure {
             Self::Parameter { name, text } => {
                 return self.json(StatusCode::BAD_REQUEST, &json!({"message": {*name: text}}));
             }
+            Self::Value { name, wanted } => {
+                return self.json(StatusCode::BAD_REQUEST, &json!({"message": {*name: wanted}}));
+            }
+            // So does the library that routes.
+            Self::MethodNotAllowed => {
+                let body = json!({"message": "The method is not allowed for the requested URL."});
+                return self.json(StatusCode::METHOD_NOT_ALLOWED, &body);
+            }
             Self::UnknownArguments(_) => {
                 let body = json!({"message": self.to_string()});
                 return self.json(StatusCode::BAD_REQUEST, &body);
             }
             Self::Refused(refusal) => (StatusCode::BAD_REQUEST, refusal_v1(refusal)),
-            Self::Unsigned { .. } => {
+            Self::Unsigned { .. } | Self::Unmet { .. } => {
                 (StatusCode::BAD_REQUEST, refusal_v1(&Refusal::SignatureInvalid))
             }
             Self::Decided(..) => {
@@ -211,7 +245,7 @@ impl Failure {
             "status": status.as_u16(),
             "code": code,
             "detail": self.detail(),
-            "request_id": request_id(),
+            "request_id": &*request_id(),
         });
         if let Self::Undecided(id, _) = self {
             problem["outcome"] = json!("unknown");
@@ -251,7 +285,21 @@ impl Failure {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
             }
             Self::Unauthorized(_) => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                headers.insert(
+                    header::WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Bearer realm=\"cairn\""),
+                );
+            }
+            Self::BadToken(_) => {
+                let text = "Bearer realm=\"cairn\", error=\"invalid_token\"";
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(text));
+            }
+            Self::Forbidden(_) => {
+                let text = "Bearer realm=\"cairn\", error=\"insufficient_scope\"";
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(text));
+            }
+            Self::IssuerAway => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_ISSUER_S));
             }
             Self::Overloaded | Self::HeightNotReached { .. } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -284,11 +332,4 @@ fn refusal_status(code: &str) -> StatusCode {
         "DOUBLE_SPEND" | "TX_DUPLICATE" => StatusCode::CONFLICT,
         _ => StatusCode::BAD_REQUEST,
     }
-}
-
-/// Names a request in logs and answers: unlike any other of this process, and most likely of any.
-fn request_id() -> String {
-    static NEXT: LazyLock<AtomicU64> =
-        LazyLock::new(|| AtomicU64::new(u64::from_be_bytes(crate::clock::random())));
-    format!("{:016x}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -1,7 +1,7 @@
 //! HTTP in and out.
 //!
-//! Read in this order: [`server`] sockets and what they may cost; `body` what a request may
-//! bring; `admission` the door, where bytes become admitted transactions; `v1` BigchainDB 2.x
+//! Read in this order: [`server`] sockets and what they may cost; [`access`] who may come in and
+//! how often; `body` what a request may bring; `admission` the door, where bytes become admitted transactions; `v1` BigchainDB 2.x
 //! as its drivers know it; `v2` Cairn's own; `admin` for those who run it; `error` the one map
 //! from what went wrong to what a client reads.
 
@@ -16,7 +16,7 @@ use axum::{
     routing::MethodRouter,
 };
 use cairn_ledger::ids::Height;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
     intake::Intake,
@@ -25,21 +25,29 @@ use crate::{
     search::Search,
 };
 
+pub mod access;
 mod admin;
 mod admission;
 mod body;
 mod error;
+mod files;
 pub mod server;
 pub mod status;
 mod v1;
 mod v2;
+mod witness;
 
 #[cfg(test)]
 mod tests;
 
-pub use server::{ServerLimits, serve};
+pub use server::{ServerLimits, Serving, serve};
 pub use status::NodeStatus;
 
+use access::{
+    Access,
+    log::{Visit, within},
+    origins::preflight,
+};
 use admission::Admission;
 use body::BodyBudget;
 use error::Failure;
@@ -50,20 +58,30 @@ const HEIGHT: HeaderName = HeaderName::from_static("cairn-height");
 /// What the API tells and does not find out by itself.
 #[derive(Clone, Debug)]
 pub struct ApiSettings {
-    /// Where v1 clients find the stream of transactions.
-    pub streams_url: String,
+    /// Where v1 clients are told to find the stream of transactions; without it, each is told
+    /// by the host that it asked for.
+    pub advertised_streams_url: Option<String>,
+    /// The second port for streams.
+    pub streams_port: u16,
+    /// Whether both ports speak TLS.
+    pub tls: bool,
     /// How long an answer waits for a height that is not stored yet.
     pub height_patience: Duration,
     /// How long `mode=commit` and `wait=committed` wait for the decision.
     pub commit_timeout: Duration,
+    /// Who may come in.
+    pub access: Arc<Access>,
 }
 
 impl Default for ApiSettings {
     fn default() -> Self {
         Self {
-            streams_url: "ws://localhost:9985/api/v1/streams/valid_transactions".to_owned(),
+            advertised_streams_url: None,
+            streams_port: 9985,
+            tls: false,
             height_patience: Duration::from_secs(2),
             commit_timeout: Duration::from_secs(30),
+            access: Access::for_everyone(),
         }
     }
 }
@@ -118,7 +136,7 @@ impl Api {
     pub fn open(parts: ApiParts) -> Arc<Self> {
         let ApiParts { query, search, intake, metrics, status, settings } = parts;
         let admission = Admission::open(Arc::clone(&query), Arc::clone(&metrics));
-        let bodies = BodyBudget::default();
+        let bodies = BodyBudget::of(settings.access.settings().body_bytes);
         Arc::new(Self { query, search, intake, metrics, status, settings, admission, bodies })
     }
 
@@ -184,37 +202,33 @@ fn speak(path: &str, failure: &Failure) -> Response {
     if path.starts_with("/api/v2") { failure.v2() } else { failure.v1() }
 }
 
-/// Around every request: preflights answered, answers counted, headers that all answers have.
+/// Around every request: who may not come in turned away, preflights answered, answers counted,
+/// headers that all answers have.
 async fn observe(State(api): Shared, request: Request, next: Next) -> Response {
-    let route = route_of(request.uri().path());
-    let mut response = if request.method() == Method::OPTIONS {
-        preflight(&request)
-    } else {
-        next.run(request).await
-    };
+    let settings = api.settings.access.settings();
+    let mut visit = Visit::begin(&request, route_of(request.uri().path()), settings.log);
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = within(visit.id(), answer(&api, &mut visit, request, next)).await;
     let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(
-        header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("cairn-height, retry-after"),
-    );
+    settings.origins.say(origin.as_ref(), headers);
     headers.entry(HEIGHT).or_insert_with(|| HeaderValue::from(api.query.height().0));
-    let status = response.status();
-    api.metrics.http_requests.with_label_values(&[route, status.as_str()]).inc();
-    response
+    visit.end(response, &api.metrics)
 }
 
-/// What a browser asks before it lets a page of another origin speak to us.
-fn preflight(request: &Request) -> Response {
-    let mut response = StatusCode::OK.into_response();
-    let headers = response.headers_mut();
-    let methods = HeaderValue::from_static("GET, HEAD, OPTIONS, POST");
-    headers.insert(header::ALLOW, methods.clone());
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-    if let Some(asked) = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+async fn answer(api: &Arc<Api>, visit: &mut Visit, mut request: Request, next: Next) -> Response {
+    if request.method() == Method::OPTIONS {
+        return preflight(&request);
     }
-    response
+    let dialect =
+        if request.uri().path().starts_with("/api/v2") { Failure::v2 } else { Failure::v1 };
+    let access = &api.settings.access;
+    let answered = async {
+        let _place = access.admit(&mut request, visit).await?;
+        let patience = access.settings().request_timeout;
+        let answer = timeout(patience, next.run(request)).await;
+        answer.map_err(|_| Failure::TookTooLong(patience.as_secs()))
+    };
+    answered.await.unwrap_or_else(|failure: Failure| dialect(&failure))
 }
 
 /// The label under which an answer is counted: one of few, whatever clients ask for.
@@ -229,6 +243,8 @@ fn route_of(path: &str) -> &'static str {
         (Some("v1"), Some("transactions"), None, _) => "v1/transactions",
         (Some("v1"), Some("transactions"), Some(_), None) => "v1/transactions/id",
         (Some("v1"), Some("outputs"), None, _) => "v1/outputs",
+        (Some("v1"), Some("assets"), None, _) => "v1/assets",
+        (Some("v1"), Some("metadata"), None, _) => "v1/metadata",
         (Some("v1"), Some("blocks"), None, _) => "v1/blocks",
         (Some("v1"), Some("blocks"), Some(_), None) => "v1/blocks/height",
         (Some("v1"), Some("validators"), None, _) => "v1/validators",
@@ -249,6 +265,7 @@ fn route_of(path: &str) -> &'static str {
         (Some("v2"), Some("status"), None, _) => "v2/status",
         (Some("v2"), Some("openapi.json"), None, _) => "v2/openapi.json",
         (Some("v2"), Some("docs"), ..) => "v2/docs",
+        (Some("v2"), Some("receipts"), Some("verify"), None) => "v2/receipts/verify",
         _ => "other",
     }
 }

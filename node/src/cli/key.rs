@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::print::Printed;
-use crate::{exit::Failure, keys};
+use crate::{api::access, exit::Failure, keys};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -27,6 +27,13 @@ pub(super) enum Command {
         #[arg(long)]
         private: bool,
     },
+    /// Make a key for the HTTP API: what its user shows, and the line for the file of keys
+    #[command(after_help = "Example:\n  cairn key api --name alice --output json")]
+    Api {
+        /// Whose it will be: letters, digits, - and _
+        #[arg(long)]
+        name: String,
+    },
 }
 
 pub(super) fn run(command: Command) -> Result<Printed, Failure> {
@@ -42,8 +49,20 @@ pub(super) fn run(command: Command) -> Result<Printed, Failure> {
                 json!({ "public_key": public, "file": file }),
             ))
         }
+        Command::Api { name } => api(&name),
         Command::Show { file, private } => Ok(printed(&keys::read(&file)?, private)),
     }
+}
+
+fn api(name: &str) -> Result<Printed, Failure> {
+    if !access::is_name(name) {
+        return Err(Failure::general(format!(
+            "{name:?} is no name; 1 to 64 letters, digits, - and _ are fine"
+        )));
+    }
+    let (key, line) = access::generate(name);
+    let json = json!({ "key": key, "line": line });
+    Ok(Printed::fields(&[("key", key), ("line for the file of api.keys", line)], json))
 }
 
 fn printed(key: &SigningKey, private: bool) -> Printed {
@@ -60,6 +79,17 @@ fn printed(key: &SigningKey, private: bool) -> Printed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_api_key_comes_with_the_line_that_makes_it_good() {
+        let printed = api("alice").unwrap().json.unwrap();
+        let (key, line) = (printed["key"].as_str().unwrap(), printed["line"].as_str().unwrap());
+        assert!(key.starts_with("cairn_") && line.starts_with("alice = "), "{printed}");
+        assert!(!line.contains(key), "the file tells no key");
+        for name in ["", "a b", "a\n", "é", &"a".repeat(65)] {
+            assert!(api(name).is_err(), "{name}");
+        }
+    }
 
     #[test]
     fn the_private_half_is_shown_on_demand_only() {

@@ -116,6 +116,9 @@ enum Command {
     /// Check proofs offline
     #[command(subcommand)]
     Verify(verify::Command),
+    /// Print the OpenAPI document of API v2
+    #[command(after_help = "Example:\n  cairn openapi > openapi.json")]
+    Openapi,
     /// Keep URLs, key and format in a file instead of typing them
     #[command(subcommand)]
     Profile(profile::Command),
@@ -123,9 +126,6 @@ enum Command {
     Completions(manual::Completions),
     /// Write the manual pages
     Man(manual::Man),
-    /// Print the OpenAPI document of API v2
-    #[command(after_help = "Example:\n  cairn openapi > openapi.json")]
-    Openapi,
 }
 
 /// Runs the command line of this process.
@@ -176,7 +176,7 @@ fn carry_out(command: Command, context: &Context) -> Result<Printed, Failure> {
         Command::Watch(arguments) => watch::run(&arguments, context),
         Command::Export(arguments) => ledger::export(&arguments),
         Command::Import(arguments) => ledger::import(&arguments),
-        Command::Verify(command) => verify::run(&command),
+        Command::Verify(command) => verify::run(&command, context.output),
         Command::Profile(command) => profile::run(&command, context),
         Command::Completions(arguments) => Ok(manual::completions(&arguments)),
         Command::Man(arguments) => manual::man(&arguments),
@@ -208,6 +208,7 @@ mod tests {
             ("cairn key new --output json",                                      true,  "the format after the command"),
             ("cairn --output yaml key new",                                      false, "no such format"),
             ("cairn key show a.key --private",                                   true,  "the private half on demand"),
+            ("cairn key api --name alice",                                       true,  "a key for the API"),
             ("cairn genesis new --name n --validator name=a,consensus_key=x,member_key=y --out g", false, "keys that are none"),
             ("cairn asset create --key k --data {}",                             true,  "the least"),
             ("cairn asset create --key k",                                       false, "no data"),
@@ -215,6 +216,8 @@ mod tests {
             ("cairn asset transfer --key k --asset zz --to x",                   false, "no id"),
             ("cairn verify receipt r.json --genesis g.json",                     true,  "offline"),
             ("cairn verify receipt r.json",                                      false, "against what?"),
+            ("cairn verify receipt a.json b.json - --genesis g.json",            true,  "several, one of them piped"),
+            ("cairn verify receipt --genesis g.json",                            false, "no receipt"),
             ("cairn asset transfer --key k --asset 0101010101010101010101010101010101010101010101010101010101010101", false, "to nobody"),
             ("cairn asset list",                                                 true,  "what the profile's key holds"),
             ("cairn tx send - --wait accepted --batch 10",                       true,  "from a pipe"),

@@ -13,7 +13,8 @@ use crate::{
 
 /// Run one validator until SIGTERM or Ctrl-C.
 #[derive(Debug, Args)]
-#[command(after_help = "Flags win over CAIRN_* variables, which win over the file.\n\n\
+#[command(after_help = "Flags win over CAIRN_* variables, which win over the file.\n\
+    docs/configuration.md has every field of the file.\n\n\
     Example:\n  cairn node --config /etc/cairn/cairn.toml --log debug")]
 pub(super) struct Arguments {
     /// Configuration file

@@ -142,6 +142,16 @@ impl Node {
         });
     }
 
+    /// The id of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    /// Status and body of a GET at one of its ports.
+    pub(crate) fn asks(&self, port: u16, path: &str) -> Option<(u16, String)> {
+        self.client.get(port, path)
+    }
+
     fn signal(&mut self, signal: Signal) {
         let child = self.child.as_ref().expect("only what runs hears signals");
         let pid = Pid::from_child(child);

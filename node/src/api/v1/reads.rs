@@ -8,12 +8,12 @@ use axum::{
     http::{StatusCode, Uri},
     response::Response,
 };
-use cairn_ledger::ids::{Height, TransactionId};
+use cairn_ledger::ids::Height;
 use serde_json::{Value, json};
 
 use super::{
     super::{Api, Segment, Shared, at, error::Failure, json_text},
-    parameters::Parameters,
+    parameters::{Parameters, exact_id},
     say,
     transactions::array,
 };
@@ -54,7 +54,12 @@ async fn block_at(api: &Arc<Api>, height: &str) -> Result<Response, Failure> {
     let digits = height.bytes().all(|byte| byte.is_ascii_digit());
     let height = height.parse().ok().filter(|_| digits).map(Height).ok_or(Failure::NotFound)?;
     let answer = api.read(move |query| query.block(height)).await?;
-    let transactions = answer.found.ok_or(Failure::NotFound)?;
+    // Upstream stores no block without transactions, and answers so for each height up to the
+    // last: also for that of the genesis, which is no block here.
+    let transactions = match answer.found {
+        None if height == Height(0) => Vec::new(),
+        found => found.ok_or(Failure::NotFound)?,
+    };
     let mut text = format!("{{\"height\":{height},\"transactions\":").into_bytes();
     text.extend_from_slice(&array(&transactions));
     text.push(b'}');
@@ -71,9 +76,9 @@ async fn blocks_with(api: &Arc<Api>, uri: &Uri) -> Result<Response, Failure> {
     let id = Parameters::required("transaction_id", parameters.text("transaction_id")?)?;
     parameters.only(&["transaction_id"])?;
     // Upstream looks for whatever text it is given; what is no hash is nowhere.
-    let answer = match id.parse::<TransactionId>() {
-        Ok(id) => api.read(move |query| query.block_of(&id)).await?,
-        Err(_) => At { height: api.query.height(), found: None },
+    let answer = match exact_id(&id) {
+        Some(id) => api.read(move |query| query.block_of(&id)).await?,
+        None => At { height: api.query.height(), found: None },
     };
     Ok(at(answer.height, Json(Vec::from_iter(answer.found))))
 }

@@ -7,17 +7,18 @@ use axum::{
     http::{StatusCode, Uri},
     response::Response,
 };
-use cairn_ledger::ids::TransactionId;
 
 use super::{
-    super::{Api, Segment, Shared, at, error::Failure, json_text},
-    parameters::{Mode, Parameters},
+    super::{Api, Segment, Shared, access::charge, at, error::Failure, json_text},
+    parameters::{Mode, Parameters, exact_id},
     say,
 };
 use crate::intake::Fate;
 
 /// Larger than any transaction, so that one that is somewhat too large hears its own reason.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// `POST /api/v1/transactions`: 202 and the transaction as it came.
 pub(super) async fn post(State(api): Shared, request: Request) -> Response {
@@ -27,7 +28,12 @@ pub(super) async fn post(State(api): Shared, request: Request) -> Response {
 async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
     let mode = Parameters::of(request.uri()).mode()?;
     let (head, body) = request.into_parts();
-    let received = api.bodies.read(&head, body, BODY_BYTES_MAX).await?;
+    charge(&head.extensions, 1)?;
+    let mut received = api.bodies.read(&head, body, BODY_BYTES_MAX).await?;
+    // Some clients' libraries begin all text so, and upstream's reads over it.
+    if received.bytes.starts_with(BYTE_ORDER_MARK) {
+        received.bytes.drain(..BYTE_ORDER_MARK.len());
+    }
     let bytes: Arc<[u8]> = Arc::from(received.bytes.as_slice());
     let answer = api.admission.one(bytes).await?;
     let admitted = answer.map_err(Failure::from)?;
@@ -57,7 +63,7 @@ pub(super) async fn one(State(api): Shared, Segment(id): Segment) -> Response {
 
 async fn find(api: &Arc<Api>, id: &str) -> Result<Response, Failure> {
     // What is no hash names no transaction.
-    let id: TransactionId = id.parse().map_err(|_| Failure::NotFound)?;
+    let id = exact_id(id).ok_or(Failure::NotFound)?;
     let answer = api.read(move |query| query.transaction(&id)).await?;
     let bytes = answer.found.ok_or(Failure::NotFound)?;
     Ok(at(answer.height, json_text(StatusCode::OK, bytes.to_vec())))

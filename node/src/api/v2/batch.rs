@@ -23,7 +23,7 @@ use tokio::{
 use utoipa::ToSchema;
 
 use super::{
-    super::{Api, Shared, admission::Turned, at, error::Failure},
+    super::{Api, Shared, access::charge, admission::Turned, at, error::Failure},
     numbers,
     openapi::Problem,
     question::Question,
@@ -114,6 +114,7 @@ async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
     }
     let items = match slices::form(&received.bytes, lines) {
         Form::Object => {
+            charge(&head.extensions, 1)?;
             let bytes = Arc::from(received.bytes.as_slice());
             return take_one(api, bytes, wait).await;
         }
@@ -124,6 +125,7 @@ async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
     if items.len() > ITEMS_MAX {
         return Err(Failure::BatchLimit(ITEMS_MAX));
     }
+    charge(&head.extensions, items.len())?;
     let items = items.into_iter().map(|item| Arc::from(&received.bytes[item])).collect();
     let reports = take_many(api, items, wait).await?;
     let height = reports.iter().map(|report| report.as_of).max();

@@ -26,6 +26,7 @@ mod numbers;
 pub(crate) mod openapi;
 mod page;
 mod question;
+mod receipts;
 mod schema;
 mod select;
 mod slices;
@@ -39,6 +40,7 @@ pub(super) fn described() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
         ("/api/v2/transactions", post(batch::post)),
         ("/api/v2/transactions/{id}", get(transactions::one)),
         ("/api/v2/transactions/{id}/receipt", get(transactions::receipt)),
+        ("/api/v2/receipts/verify", post(receipts::verify)),
         ("/api/v2/assets", get(select::assets)),
         ("/api/v2/assets/{id}", get(assets::one)),
         ("/api/v2/assets/{id}/history", get(assets::history)),

@@ -15,7 +15,8 @@ fn entry(position: u64, transactions: &[&Signed]) -> Ordered {
 }
 
 fn executor(federation: &Federation, me: Peer) -> Executor {
-    Executor::new(Arc::new(MemoryStore::new(&federation.genesis)), me)
+    let store = Arc::new(MemoryStore::new(&federation.genesis));
+    Executor::new(store, &federation.genesis, me)
 }
 
 fn asset(note: &str) -> Signed {

@@ -38,7 +38,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::watch;
 
 use self::{
-    files::{Directory, trouble},
+    files::{Directory, corrupt, trouble},
     index::{Fate, Index},
     outputs::Outputs,
     pending::Pending,
@@ -433,6 +433,30 @@ impl Store for Embedded {
         Ok(block)
     }
 
+    fn transaction(&self, place: Place) -> Result<Option<Arc<[u8]>>, StoreError> {
+        let shared = &self.shared;
+        if place.height > shared.state.read().tip.height {
+            return Ok(None);
+        }
+        let kept = shared.recent.lock().get(place.height);
+        if let Some(block) = kept {
+            return Ok(block.body.get(place.index as usize).cloned());
+        }
+        // What the index has not taken in yet was stored a moment ago: it is kept, mostly.
+        let Some(within) = shared.index.body(place)? else {
+            let block = self.block(place.height)?;
+            return Ok(block.and_then(|block| block.body.get(place.index as usize).cloned()));
+        };
+        let Some(head) = shared.log.read_part(place.height, 0..Block::HEAD_BYTES)? else {
+            return Ok(None);
+        };
+        let start = Block::body_at(&head).ok_or_else(|| {
+            corrupt(&shared.blocks, 0, format!("block {} does not begin as one", place.height))
+        })?;
+        let part = start + within.start..start + within.end;
+        Ok(shared.log.read_part(place.height, part)?.map(Arc::from))
+    }
+
     fn header(&self, height: Height) -> Result<Option<Header>, StoreError> {
         let shared = &self.shared;
         if height > shared.state.read().tip.height {
@@ -441,9 +465,10 @@ impl Store for Embedded {
         if let Some(block) = shared.recent.lock().get(height) {
             return Ok(Some(block.header.clone()));
         }
-        let Some(front) = shared.log.front(height)? else { return Ok(None) };
+        let front = shared.log.read_part(height, 0..Block::HEAD_BYTES)?;
+        let Some(front) = front else { return Ok(None) };
         let header = block::front(&front)
-            .map_err(|error| files::corrupt(&shared.blocks, height.0, error.to_string()))?;
+            .map_err(|error| corrupt(&shared.blocks, height.0, error.to_string()))?;
         Ok(Some(header))
     }
 
