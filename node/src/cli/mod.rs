@@ -117,6 +117,7 @@ enum Command {
     #[command(subcommand)]
     Verify(verify::Command),
     /// Print the OpenAPI document of API v2
+    #[command(after_help = "Example:\n  cairn openapi > openapi.json")]
     Openapi,
     /// Keep URLs, key and format in a file instead of typing them
     #[command(subcommand)]

@@ -43,7 +43,7 @@ Flags win over CAIRN_URL, CAIRN_KEY, CAIRN_API_KEY, CAIRN_CA and CAIRN_OUTPUT, a
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Show what applies: flags, environment, profile and defaults together
-    #[command(after_help = EXAMPLE)]
+    #[command(after_help = format!("{EXAMPLE}\n\nExample:\n  cairn profile show --url http://127.0.0.1:9994"))]
     Show {
         #[command(flatten)]
         connection: Connection,
