@@ -15,6 +15,7 @@ use serde::Deserialize;
 use crate::{
     exit::{ExitCode, Failure},
     intake::IntakeLimits,
+    streams::StreamLimits,
 };
 
 /// Which log orders the transactions.
@@ -70,6 +71,8 @@ pub struct Config {
     pub order: OrderKind,
     /// How much may wait for a decision.
     pub intake: IntakeLimits,
+    /// Most event streams at a time.
+    pub streams: usize,
     /// What is logged: a level, or tracing's directives.
     pub log: String,
 }
@@ -122,6 +125,8 @@ struct Written {
     #[serde(default)]
     intake: WrittenIntake,
     #[serde(default)]
+    streams: WrittenStreams,
+    #[serde(default)]
     log: Option<String>,
 }
 
@@ -142,6 +147,15 @@ struct WrittenIntake {
     patience_s: Option<u64>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenStreams {
+    most: Option<usize>,
+}
+
+/// More than one process has files for, mostly; what is beyond was a slip of the hand.
+const STREAMS_MAX: usize = 100_000;
+
 impl Config {
     /// Reads and checks the file; paths in it are relative to its directory.
     ///
@@ -161,7 +175,7 @@ impl Config {
             let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             format!("line {line}: {}", error.message().trim())
         })?;
-        let Written { name, data, genesis, member_key, listen, peers, order, intake, log } =
+        let Written { name, data, genesis, member_key, listen, peers, order, intake, streams, log } =
             written;
         check_name("name", &name)?;
         for (peer, address) in &peers {
@@ -197,6 +211,7 @@ impl Config {
             peers,
             order: overrides.order.or(order).unwrap_or(OrderKind::Raft),
             intake: intake.checked()?,
+            streams: streams.checked()?,
             log,
         })
     }
@@ -225,6 +240,16 @@ impl WrittenIntake {
             }
         };
         Ok(IntakeLimits { transactions, bytes, patience })
+    }
+}
+
+impl WrittenStreams {
+    fn checked(self) -> Result<usize, String> {
+        match self.most {
+            None => Ok(StreamLimits::default().streams),
+            Some(most @ 1..=STREAMS_MAX) => Ok(most),
+            Some(other) => Err(format!("streams.most: {other}; 1 to {STREAMS_MAX} are fine")),
+        }
     }
 }
 
@@ -310,6 +335,7 @@ mod tests {
         assert_eq!(config.listen.mesh.to_string(), "127.0.0.1:9987");
         assert_eq!((config.order, config.log.as_str()), (OrderKind::Raft, "info"));
         assert!(config.peers.is_empty());
+        assert_eq!(config.streams, 2048);
     }
 
     #[test]
@@ -352,6 +378,7 @@ mod tests {
             ("[intake]\ntransactions = 0",           "intake.transactions", "nothing fits"),
             ("[intake]\nbytes = 10",                 "intake.bytes",        "not one fits"),
             ("[intake]\npatience_s = 0",             "intake.patience_s",   "no patience"),
+            ("[streams]\nmost = 0",                  "streams.most",        "no stream"),
             ("name = 'again'",                       "line 5",              "a key twice"),
         ];
         for (line, named, why) in table {

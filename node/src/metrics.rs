@@ -63,6 +63,12 @@ pub struct Metrics {
     pub http_requests: IntCounterVec,
     /// HTTP connections that are open.
     pub http_connections: IntGauge,
+    /// Event streams that are open, by `kind` (`v1`, `sse`, `websocket`).
+    pub streams: IntGaugeVec,
+    /// Events that readers of streams were told, by `kind`.
+    pub stream_events: IntCounterVec,
+    /// Readers of streams that were sent away, by `reason` (`slow`, `behind`, `silent`, `trouble`).
+    pub stream_readers_dropped: IntCounterVec,
     /// Memory of this process that is resident.
     pub resident_bytes: IntGauge,
     /// Always 1; `version` says what runs.
@@ -94,6 +100,9 @@ impl Maker<'_> {
     }
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         self.put(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.put(IntGaugeVec::new(Opts::new(name, help), labels))
     }
     fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
         self.put(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
@@ -171,6 +180,17 @@ impl Metrics {
                 &["route", "status"],
             ),
             http_connections: make.gauge("cairn_http_connections", "Open HTTP connections"),
+            streams: make.gauges("cairn_streams", "Open event streams", &["kind"]),
+            stream_events: make.counters(
+                "cairn_stream_events_total",
+                "Events that readers of streams were told",
+                &["kind"],
+            ),
+            stream_readers_dropped: make.counters(
+                "cairn_stream_readers_dropped_total",
+                "Readers of streams that were sent away",
+                &["reason"],
+            ),
             resident_bytes: make
                 .gauge("cairn_process_resident_bytes", "Resident memory of this process"),
             build_info: make.put(IntGaugeVec::new(
@@ -223,11 +243,14 @@ impl Metrics {
             sync_blocks,
             http_requests,
             http_connections,
+            streams,
+            stream_events,
+            stream_readers_dropped,
             resident_bytes,
             build_info,
             start_time,
         } = self;
-        let all: [&dyn Collector; 23] = [
+        let all: [&dyn Collector; 26] = [
             height,
             round,
             voting,
@@ -248,6 +271,9 @@ impl Metrics {
             sync_blocks,
             http_requests,
             http_connections,
+            streams,
+            stream_events,
+            stream_readers_dropped,
             resident_bytes,
             build_info,
             start_time,

@@ -40,6 +40,7 @@ use crate::{
     query::Query,
     search::Search,
     store::{Located, Store, StoreError, embedded::Embedded},
+    streams::StreamLimits,
 };
 
 /// A node that is further behind the best that a peer has shown is not ready.
@@ -112,6 +113,7 @@ struct Opened {
 struct Ports {
     mesh: TcpListener,
     api: TcpListener,
+    api_events: TcpListener,
     admin: TcpListener,
 }
 
@@ -120,6 +122,7 @@ impl Ports {
         Ok(Self {
             mesh: listen(config.listen.mesh, "mesh").await?,
             api: listen(config.listen.api, "API").await?,
+            api_events: listen(config.listen.api_events, "events").await?,
             admin: listen(config.listen.admin, "admin").await?,
         })
     }
@@ -309,6 +312,7 @@ impl Running {
                 "ws://{}/api/v1/streams/valid_transactions",
                 config.listen.api_events
             ),
+            streams: StreamLimits { streams: config.streams, ..StreamLimits::default() },
             ..ApiSettings::default()
         };
         let query = Arc::new(Query::new(Arc::clone(&store), genesis));
@@ -327,6 +331,13 @@ impl Running {
             tokio::spawn(serve(
                 ports.api,
                 api.router(),
+                limits,
+                Arc::clone(&metrics),
+                stop.clone(),
+            )),
+            tokio::spawn(serve(
+                ports.api_events,
+                api.events_router(),
                 limits,
                 Arc::clone(&metrics),
                 stop.clone(),

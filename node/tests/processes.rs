@@ -10,5 +10,7 @@ mod client;
 mod crashes;
 #[path = "processes/federation.rs"]
 mod federation;
+#[path = "processes/streams.rs"]
+mod streams;
 #[path = "processes/trouble.rs"]
 mod trouble;

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`server`] sockets and what they may cost; `body` what a request may
 //! bring; `admission` the door, where bytes become admitted transactions; `v1` BigchainDB 2.x
-//! as its drivers know it; `v2` Cairn's own; `admin` for those who run it; `error` the one map
+//! as its drivers know it; `v2` Cairn's own; `websocket` how streams talk; `admin` for those who run it; `error` the one map
 //! from what went wrong to what a client reads.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -23,6 +23,7 @@ use crate::{
     metrics::Metrics,
     query::{At, Query, StoreError},
     search::Search,
+    streams::{StreamLimits, Streams},
 };
 
 mod admin;
@@ -33,6 +34,7 @@ pub mod server;
 pub mod status;
 mod v1;
 mod v2;
+mod websocket;
 
 #[cfg(test)]
 mod tests;
@@ -54,6 +56,8 @@ pub struct ApiSettings {
     pub streams_url: String,
     /// How long `mode=commit` and `wait=committed` wait for the decision.
     pub commit_timeout: Duration,
+    /// What event streams may cost.
+    pub streams: StreamLimits,
 }
 
 impl Default for ApiSettings {
@@ -61,6 +65,7 @@ impl Default for ApiSettings {
         Self {
             streams_url: "ws://localhost:9985/api/v1/streams/valid_transactions".to_owned(),
             commit_timeout: Duration::from_secs(30),
+            streams: StreamLimits::default(),
         }
     }
 }
@@ -93,6 +98,7 @@ pub struct Api {
     settings: ApiSettings,
     admission: Admission,
     bodies: BodyBudget,
+    streams: Arc<Streams>,
 }
 
 /// What each route is given.
@@ -116,12 +122,32 @@ impl Api {
         let ApiParts { query, search, intake, metrics, status, settings } = parts;
         let admission = Admission::open(Arc::clone(&query), Arc::clone(&metrics));
         let bodies = BodyBudget::default();
-        Arc::new(Self { query, search, intake, metrics, status, settings, admission, bodies })
+        let streams = Streams::new(Arc::clone(&query), Arc::clone(&metrics), settings.streams);
+        Arc::new(Self {
+            query,
+            search,
+            intake,
+            metrics,
+            status,
+            settings,
+            admission,
+            bodies,
+            streams,
+        })
     }
 
     /// What clients talk to.
     pub fn router(self: &Arc<Self>) -> Router {
-        let router = v2::routes(v1::routes(Router::new()));
+        self.finish(v2::routes(v1::routes(Router::new())))
+    }
+
+    /// What clients of BigchainDB find on its second port: the stream, and nothing else.
+    pub fn events_router(self: &Arc<Self>) -> Router {
+        self.finish(v1::streams::routes(Router::new()))
+    }
+
+    /// What surrounds the routes, whichever they are.
+    fn finish(self: &Arc<Self>, router: Router<Arc<Self>>) -> Router {
         router
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed)
@@ -224,6 +250,8 @@ fn route_of(path: &str) -> &'static str {
         (Some("v1"), Some("blocks"), None, _) => "v1/blocks",
         (Some("v1"), Some("blocks"), Some(_), None) => "v1/blocks/height",
         (Some("v1"), Some("validators"), None, _) => "v1/validators",
+        (Some("v1"), Some("streams"), Some("valid_transactions"), None) => "v1/streams",
+        (Some("v2"), Some("stream"), None, _) => "v2/stream",
         (Some("v2"), Some("transactions"), None, _) => "v2/transactions",
         (Some("v2"), Some("transactions"), Some(_), None) => "v2/transactions/id",
         (Some("v2"), Some("transactions"), Some(_), Some("receipt")) => {

@@ -3,9 +3,9 @@
 //! `axum::serve` would do less work here, and leave Nagle's algorithm on, which makes small
 //! answers wait 40 ms, and nothing bounded.
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Extension, Router};
+use axum::{Extension, Router, extract::FromRequestParts, http::request::Parts};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -13,7 +13,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     task::JoinSet,
     time::sleep,
 };
@@ -51,6 +51,36 @@ impl Default for ServerLimits {
     }
 }
 
+/// What an answer that lasts must know: when to end. The server waits for those that hold one,
+/// also for connections that became something else.
+#[derive(Clone, Debug)]
+pub(super) struct Lasting(Option<Arc<Doors>>);
+
+#[derive(Debug)]
+struct Doors {
+    stop: watch::Receiver<bool>,
+    /// Never sends: that it is gone is what is heard.
+    _open: mpsc::Sender<Infallible>,
+}
+
+impl Lasting {
+    /// Returns when it is time to end.
+    pub(super) async fn over(&self) {
+        match &self.0 {
+            Some(doors) => told(&mut doors.stop.clone()).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Lasting {
+    type Rejection = Infallible;
+    /// What is asked without a server, as tests do, lasts as long as it is wanted.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or(Self(None)))
+    }
+}
+
 /// Serves `router` on `listener` until `stop` says true or its sender is gone; then ends each
 /// connection after the answer it is giving.
 pub async fn serve(
@@ -60,7 +90,11 @@ pub async fn serve(
     metrics: Arc<Metrics>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let router = router.layer(Extension(BodyTimeout(limits.body_timeout)));
+    let (open, mut lasting) = mpsc::channel(1);
+    let doors = Arc::new(Doors { stop: stop.clone(), _open: open });
+    let router = router
+        .layer(Extension(BodyTimeout(limits.body_timeout)))
+        .layer(Extension(Lasting(Some(doors))));
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     loop {
@@ -87,8 +121,11 @@ pub async fn serve(
             }
         }
     }
-    drop(listener);
-    let all_gone = async { while connections.join_next().await.is_some() {} };
+    drop((listener, router));
+    let all_gone = async {
+        while connections.join_next().await.is_some() {}
+        lasting.recv().await
+    };
     let _ = tokio::time::timeout(limits.goodbye, all_gone).await;
 }
 
@@ -121,7 +158,8 @@ async fn converse(
         .header_read_timeout(limits.head_timeout)
         .max_headers(limits.headers)
         .max_buf_size(limits.head_bytes)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),

@@ -29,6 +29,8 @@ use crate::{
     testing::{Federation, Signed, create, key, transfer},
 };
 
+mod streams;
+
 /// A log whose every batch is a block before the append returns; or none, while it is stuck.
 struct Instant {
     federation: Federation,
@@ -104,6 +106,14 @@ impl World {
     }
 
     fn with(limits: IntakeLimits, commit_timeout: Duration) -> Self {
+        Self::of(limits, ApiSettings { commit_timeout, ..ApiSettings::default() })
+    }
+
+    fn streaming(streams: StreamLimits) -> Self {
+        Self::of(IntakeLimits::default(), ApiSettings { streams, ..ApiSettings::default() })
+    }
+
+    fn of(limits: IntakeLimits, settings: ApiSettings) -> Self {
         let federation = Federation::new(4);
         let genesis = Arc::clone(&federation.genesis);
         let store = Arc::new(MemoryStore::new(&genesis));
@@ -120,7 +130,6 @@ impl World {
         order.intake.set(Arc::downgrade(&intake)).unwrap();
         let query = Arc::new(Query::new(Arc::clone(&store) as Arc<dyn Store>, genesis));
         let status = watch::Sender::new(NodeStatus::default());
-        let settings = ApiSettings { commit_timeout, ..ApiSettings::default() };
         let search = Arc::new(Search::over(Arc::clone(&store) as Arc<dyn Store>));
         let status_read = status.subscribe();
         let parts = ApiParts { query, search, intake, metrics, status: status_read, settings };

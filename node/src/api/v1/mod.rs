@@ -1,7 +1,7 @@
 //! `/api/v1`: BigchainDB 2.2.2 as its drivers know it, texts included.
 //!
 //! `parameters` reads queries as upstream does, `transactions` takes and gives transactions,
-//! `reads` is the rest. What upstream says where is in its sources: `bigchaindb/web/views`.
+//! `streams` tells of new ones, `reads` is the rest. What upstream says where is in its sources: `bigchaindb/web/views`.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::{Api, Shared, both, error::Failure};
 
 mod parameters;
 mod reads;
+pub(super) mod streams;
 mod transactions;
 
 /// The version of BigchainDB whose API this is.
@@ -27,7 +28,8 @@ pub(super) fn routes(router: Router<Arc<Api>>) -> Router<Arc<Api>> {
     let router = both(router, "/api/v1/outputs", get(reads::outputs));
     let router = both(router, "/api/v1/blocks", get(reads::blocks));
     let router = both(router, "/api/v1/blocks/{height}", get(reads::block));
-    both(router, "/api/v1/validators", get(reads::validators))
+    let router = both(router, "/api/v1/validators", get(reads::validators));
+    streams::routes(router)
 }
 
 /// An answer, or why there is none, said as upstream says it.

@@ -22,12 +22,14 @@ use crate::query::{At, Standing};
 mod batch;
 mod numbers;
 mod slices;
+mod stream;
 
 /// Adds the routes.
 pub(super) fn routes(router: Router<Arc<Api>>) -> Router<Arc<Api>> {
     let router = both(router, "/api/v2/transactions", post(batch::post));
     let router = both(router, "/api/v2/transactions/{id}", get(status));
-    both(router, "/api/v2/transactions/{id}/receipt", get(receipt))
+    let router = both(router, "/api/v2/transactions/{id}/receipt", get(receipt));
+    both(router, "/api/v2/stream", get(stream::get))
 }
 
 /// An answer, or the problem.
