@@ -247,7 +247,6 @@ async fn who_leaves_what_it_was_handed_was_slow_and_who_leaves_while_it_waits_wa
     story(&chain);
     let slow = chain.streams.metrics.stream_readers_dropped.with_label_values(&["slow"]);
     let mut waits = chain.follow(Next::of(Height(9)), &Filter::default());
-    waits.streams = Arc::clone(&chain.streams);
     waits.quiet_until += Duration::from_secs(3600);
     tokio::select! {
         biased;
