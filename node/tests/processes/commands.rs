@@ -112,9 +112,10 @@ fn assets_change_hands_from_the_command_line() {
     let given = shell.value(&[&transfer[..], &["--to", &three, "--to", &two]].concat());
     let given = text(&given, "transaction_id").to_owned();
     let shown = shell.value(&["asset", "show", &id]);
-    let held: Vec<&str> =
+    let mut held: Vec<&str> =
         shown["holders"].as_array().unwrap().iter().map(|held| text(held, "amount")).collect();
-    assert_eq!(held, ["3", "2", "5"]);
+    held.sort_unstable();
+    assert_eq!(held, ["2", "3", "5"]);
     let table = shell.says(&["asset", "show", &id]);
     for said in ["in block 1", r#"{"note":"first"}"#, &format!("{alice} and {bob}")] {
         assert!(table.contains(said), "{said}: {table}");
@@ -143,6 +144,34 @@ fn assets_change_hands_from_the_command_line() {
     assert_eq!(report["transaction"]["operation"], "TRANSFER");
     assert!(shell.says(&["tx", "show", &given]).contains(&format!("spends {id}:0")));
     assert!(shell.fails(1, &["tx", "show", &"0".repeat(64)]).contains("knows no transaction"));
+
+    // What is indexed behind the commit is there soon.
+    let history = until("the history is whole", || {
+        let history = shell.values(&["asset", "history", &id]);
+        (history.len() == 3).then_some(history)
+    });
+    assert_eq!((text(&history[1], "id"), &history[1]["height"]), (&*given, &2.into()));
+    assert!(shell.says(&["asset", "history", &id]).contains(r#"{"note":"first"}"#));
+    until("Bob's list is whole", || {
+        let list = shell.values(&["asset", "list", "--owner", &bob]);
+        (list.first()?["amount"] == "5").then_some(())
+    });
+    let filter = ["query", "assets", "--filter", r#"asset.token = "T""#, "--sort", "-height"];
+    assert_eq!(text(&shell.value(&filter), "id"), id);
+    let unspent = ["query", "outputs", "--asset", &id, "--unspent"];
+    assert_eq!(shell.values(&unspent).len(), 3);
+    assert!(shell.says(&unspent).contains(&bob));
+    let said = shell.run(&[&unspent[..], &["--limit", "1", "--explain"]].concat());
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("explain: index") && said.contains("--cursor"), "{said}");
+    let wrong = shell.fails(1, &["query", "assets", "--filter", "asset.token ="]);
+    assert!(wrong.contains("400") && wrong.contains("character"), "{wrong}");
+    let found = shell.values(&["query", "text", "metadata", "first"]);
+    assert_eq!(text(&found[0], "id"), id);
+    let status = shell.value(&["status"]);
+    assert_eq!((&status["ready"], &status["height"]), (&true.into(), &3.into()));
+    let two = format!("{},http://127.0.0.1:1", shell.url);
+    assert!(shell.fails(1, &["status", "--url", &two]).contains("http://127.0.0.1:1 is not ready"));
 
     fs::write(shell.home.join("receipt.json"), shell.says(&["tx", "receipt", &given])).unwrap();
     let proven = ["verify", "receipt", "receipt.json", "--genesis", "genesis.json"];

@@ -104,7 +104,9 @@ pub(super) fn run(command: Command, context: &Context) -> Result<Printed, Failur
     match command {
         Command::Create(arguments) => create::run(&arguments, context),
         Command::Transfer(arguments) => transfer::run(&arguments, context),
-        Command::Show { id, connection } => show::run(&Client::new(&connection, context)?, &id),
+        Command::Show { id, connection } => {
+            show::run(&Client::new(&connection, context)?, &id, context)
+        }
         Command::History(arguments) => history::run(&arguments, context),
         Command::List(arguments) => history::list(&arguments, context),
         Command::Receipt { id, connection } => receipt(&Client::new(&connection, context)?, &id),

@@ -67,7 +67,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Printed, F
             sent += reports.len();
             bad += reports.iter().filter(|report| !is_taken(report)).count();
             progress.at(items.bytes);
-            if !rows.print(reports.into_iter().map(row).collect())? {
+            if !rows.print(reports.iter().map(row).collect())? {
                 break;
             }
         }
@@ -117,7 +117,7 @@ fn is_taken(report: &Value) -> bool {
     matches!(report["status"].as_str(), Some("committed" | "pending"))
 }
 
-fn row(report: Value) -> Row {
+fn row(report: &Value) -> Row {
     let reason = match report["reason"]["message"].as_str() {
         Some(why) => format!("{}: {why}", text(&report["reason"]["code"])),
         None => String::new(),
