@@ -70,6 +70,17 @@ fn the_rules_have_no_clock_no_dice_and_no_runtime() {
     }
 }
 
+/// An auditor reads the verifier, and nothing else of ours.
+#[test]
+fn the_verifier_stands_alone() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("verifier/Cargo.toml");
+    let text = fs::read_to_string(manifest).expect("the verifier has a manifest");
+    let dependencies = text.split("[dependencies]").nth(1).expect("it has some");
+    let dependencies = dependencies.split("[dev-dependencies]").next().expect("one part");
+    assert!(!dependencies.contains("cairn"), "{dependencies}");
+    assert!(dependencies.lines().filter(|line| line.contains("workspace")).count() <= 7);
+}
+
 #[test]
 fn reads_both_ways_of_importing() {
     let text = "use crate::api;\nuse crate::{\n    store::{Store, Tip},\n    order,\n};\n";

@@ -162,20 +162,28 @@ mod tests {
         execution::tests::{create, key, transfer},
         genesis::tests::founders,
         ids::Position,
+        signature::SigningKey,
+        transaction::{
+            Operation,
+            build::{self, Share, Spend},
+        },
         vote::tests::certify,
     };
 
     /// A ledger of three blocks: an asset, its transfer with a double spend beside it, and
     /// bytes that are no transaction.
     fn ledger() -> (Arc<Genesis>, Vec<Vec<u8>>) {
-        let (genesis, keys) = founders(4);
         let (alice, bob) = (key(1), key(2));
         let asset = create(&alice, &[5], 1);
         let id = crate::transaction::claimed_id(&asset).unwrap();
         let spent = OutputReference { transaction: id, index: 0 };
         let first = transfer(&alice, id, &[spent], &[(bob.public(), 5)]);
         let second = transfer(&alice, id, &[spent], &[(alice.public(), 5)]);
-        let bodies: [Body; 3] = [vec![asset], vec![first, second], vec![Arc::from(&b"{}"[..])]];
+        blocks_of([vec![asset], vec![first, second], vec![Arc::from(&b"{}"[..])]])
+    }
+
+    fn blocks_of<const N: usize>(bodies: [Body; N]) -> (Arc<Genesis>, Vec<Vec<u8>>) {
+        let (genesis, keys) = founders(4);
         let mut audit = Audit::new(Arc::new(genesis));
         let mut blocks = Vec::new();
         for (body, at) in bodies.into_iter().zip(1..) {
@@ -201,6 +209,30 @@ mod tests {
             audit.check(block).unwrap();
         }
         let wanted = Totals { blocks: 3, committed: 2, refused: 2, signatures: 3 };
+        assert_eq!(audit.totals(), wanted);
+    }
+
+    #[test]
+    fn an_election_is_executed_again() {
+        let member = |at: u8| SigningKey::from_seed([at + 129; 32]);
+        let electorate = Electorate::of(&founders(4).0);
+        let operation = Operation::ChainMigrationElection;
+        let called = build::election(operation, "null", &electorate, &member(0)).unwrap();
+        let election = crate::transaction::claimed_id(&called).unwrap();
+        let vote = |at: u8| -> Arc<[u8]> {
+            let output = OutputReference { transaction: election, index: at.into() };
+            let spend = Spend::of(member(at).public(), output);
+            let yes = [Share::vote_for(election, 1)];
+            build::vote(election, &[spend], &yes, &[&member(at)]).unwrap().into()
+        };
+        let bodies = [vec![called.into(), vote(0)], vec![vote(1), vote(2)], vec![vote(3)]];
+        let (genesis, blocks) = blocks_of(bodies);
+        let mut audit = Audit::new(genesis);
+        for block in &blocks {
+            audit.check(block).unwrap();
+        }
+        // Two of four may say yes; from the third on a vote could conclude.
+        let wanted = Totals { blocks: 3, committed: 3, refused: 2, signatures: 5 };
         assert_eq!(audit.totals(), wanted);
     }
 

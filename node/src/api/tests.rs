@@ -29,9 +29,9 @@ use crate::{
     testing::{Federation, Signed, create, key, transfer},
 };
 
-
 mod access;
 mod bad_input;
+mod elections;
 mod reads;
 mod receipts;
 mod v1_table;

@@ -12,8 +12,9 @@ use std::{
 use cairn_ledger::{
     block::{Block, Place, Tip},
     genesis::Genesis,
-    ids::{Height, OutputReference, TransactionId},
+    ids::{Height, OutputReference, PublicKey, TransactionId},
     rules::{OutputState, Reads},
+    signature,
     state::{Changes, StateHash},
 };
 
@@ -31,6 +32,7 @@ pub(super) fn suite(make: Make<'_>) {
     an_empty_store_is_at_genesis(make);
     a_story_reads_the_same_before_and_after_reopening(make);
     the_latest_refusal_counts_until_it_is_committed(make);
+    elections_are_kept_like_any_asset(make);
     readers_see_whole_blocks(make);
     a_block_that_does_not_follow_is_a_bug(make);
 }
@@ -258,6 +260,43 @@ fn the_latest_refusal_counts_until_it_is_committed(make: Make<'_>) {
     assert_eq!(located(&*store), Some(Located::Committed(place(3, 1))));
     store.stop();
     assert_eq!(located(&*reopen(store)), Some(Located::Committed(place(3, 1))));
+}
+
+/// Votes are outputs like any, also when the election's id, which they are given to, is no
+/// point of the curve.
+fn elections_are_kept_like_any_asset(make: Make<'_>) {
+    let federation = Federation::new(4);
+    let called = |point| {
+        let elections = (0..).map(|number| federation.election(1, &format!("{number}")));
+        let is_point = |one: &Signed| signature::is_point(&PublicKey(one.id.0));
+        elections.into_iter().find(|one| is_point(one) == point).unwrap()
+    };
+    let (store, reopen) = make(&federation.genesis);
+    let both = [called(true), called(false)];
+    let votes = both.each_ref().map(|one| federation.vote(one, 0, None));
+    federation.commit(&*store, &both.each_ref().map(|one| Arc::clone(&one.bytes)));
+    federation.commit(&*store, &votes.each_ref().map(|one| Arc::clone(&one.bytes)));
+    let check = |store: &dyn Store| {
+        for ((index, election), vote) in (0..).zip(&both).zip(&votes) {
+            let places = [place(1, index), place(2, index)];
+            assert_eq!(store.transactions_of(&election.id, 9).unwrap(), places);
+            assert_eq!(store.last_transaction_of(&election.id).unwrap(), Some(places[1]));
+            let box_key = PublicKey(election.id.0);
+            assert_eq!(store.outputs_of(&box_key, Spent::No, 9).unwrap(), [vote.output(0)]);
+            let reads = Reads {
+                transactions: vec![vote.id],
+                outputs: vec![election.output(0), election.output(1)],
+            };
+            let view = store.view(&reads).unwrap();
+            assert!(view.transactions[&vote.id]);
+            assert_eq!(view.outputs[&election.output(0)], OutputState::Spent(vote.id));
+            let OutputState::Unspent(row) = &view.outputs[&election.output(1)] else { panic!() };
+            assert_eq!((row.asset, row.amount), (election.id, 1));
+        }
+    };
+    check(&*store);
+    store.stop();
+    check(&*reopen(store));
 }
 
 fn readers_see_whole_blocks(make: Make<'_>) {
