@@ -126,9 +126,9 @@ impl Client {
         if answer.status == 404 { Ok(None) } else { answer.well().map(Some) }
     }
 
-    /// Sends what may be sent twice without harm; answers other than success are failures.
+    /// Sends what may be sent twice without harm, as transactions may; any answer is one.
     pub(super) fn post(&self, path: &str, kind: Kind, body: &[u8]) -> Result<Answer, Failure> {
-        self.ask(|url| self.send_post(url, path, kind, body))?.well()
+        self.ask(|url| self.send_post(url, path, kind, body))
     }
 
     fn send_get(&self, url: &str, path: &str) -> Result<Response<Body>, ureq::Error> {
@@ -279,7 +279,8 @@ fn read(url: &str, mut response: Response<Body>) -> Result<Answer, ureq::Error> 
 }
 
 impl Answer {
-    fn well(self) -> Result<Self, Failure> {
+    /// Itself, when it is what was asked for.
+    pub(super) fn well(self) -> Result<Self, Failure> {
         if (200..300).contains(&self.status) { Ok(self) } else { Err(self.said()) }
     }
 

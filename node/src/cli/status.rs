@@ -32,8 +32,8 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Printed, F
     let mut not_ready = Vec::new();
     for url in settings.urls.clone() {
         let alone = Settings { urls: vec![url.clone()], ..settings.clone() };
-        let said = Client::with(alone).and_then(|client| ask(&client));
-        let status = said.unwrap_or_else(
+        let client = Client::with(alone)?;
+        let status = ask(&client).unwrap_or_else(
             |failure| json!({ "url": url, "ready": false, "not_ready_because": failure.message }),
         );
         if status["ready"] != true {

@@ -359,3 +359,48 @@ fn the_next_validator_is_asked_when_one_does_not_answer() {
     shell.url = "http://127.0.0.1:1".to_owned();
     assert!(shell.fails(1, &["tx", "show", &id]).contains("no answer from http://127.0.0.1:1"));
 }
+
+#[test]
+fn a_private_authority_and_an_api_key_are_all_that_a_closed_validator_wants() {
+    let mut federation = Federation::found("secure", 1);
+    let mut shell = Shell::at(&federation.scratch.0, 1);
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-out", "tls.pem", "-keyout", "tls.key"])
+        .current_dir(&shell.home)
+        .output()
+        .expect("these tests need openssl: a package of that name has it");
+    assert!(made.status.success(), "{made:?}");
+    let key = shell.value(&["key", "api", "--name", "alice"]);
+    fs::write(shell.home.join("api.keys"), format!("{}\n", text(&key, "line"))).unwrap();
+    let node = &mut federation.nodes[0];
+    let config = fs::read_to_string(node.config()).unwrap();
+    let closed = "[api.tls]\ncertificates = '../tls.pem'\nkey = '../tls.key'\n\
+        [api.keys]\nfile = '../api.keys'\n";
+    fs::write(node.config(), format!("{config}\n{closed}")).unwrap();
+    node.start_and_serve();
+
+    let plain = format!("http://localhost:{}", node.api);
+    shell.url = format!("https://localhost:{}", node.api);
+    let status = ["status", "--output", "json"];
+    assert!(shell.fails(1, &["status", "--url", &plain]).contains("is not ready"));
+    let unknown = shell.fails(1, &status);
+    assert!(unknown.to_lowercase().contains("certificate"), "{unknown}");
+    let trusting = [&status[..], &["--ca", "tls.pem"]].concat();
+    let nobody = shell.fails(1, &trusting);
+    assert!(nobody.contains("401") && nobody.contains("CAIRN_API_KEY"), "{nobody}");
+    let wrong = shell.fails(1, &[&trusting[..], &["--api-key", "wrong"]].concat());
+    assert!(wrong.contains("401"), "{wrong}");
+    shell.fails(10, &[&status[..], &["--ca", "api.keys"]].concat());
+
+    // All of it in a profile, once.
+    let init = ["profile", "init", "--ca", "tls.pem", "--api-key", text(&key, "key")];
+    shell.says(&init);
+    shell.url.clear();
+    assert_eq!(shell.value(&["status"])["ready"], true);
+    shell.key("alice.key");
+    let made = shell.value(&["asset", "create", "--key", "alice.key", "--data", r#"{"a":"b"}"#]);
+    assert_eq!(text(&made, "outcome"), "committed");
+}

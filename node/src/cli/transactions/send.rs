@@ -14,7 +14,7 @@ use crate::{
     cli::{
         Context,
         asset::Wait,
-        client::{Client, Kind, text},
+        client::{Answer, Client, Kind, text},
         print::{Printed, Row, Rows, cell},
         profile::Connection,
         progress::Progress,
@@ -55,7 +55,8 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Printed, F
     loop {
         let (batch, end) = gather(&mut items, arguments.batch);
         if !batch.is_empty() {
-            let answer = client.post(&path, Kind::Lines, &batch).map_err(|failure| Failure {
+            let answer = client.post(&path, Kind::Lines, &batch).and_then(Answer::well);
+            let answer = answer.map_err(|failure| Failure {
                 message: format!(
                     "{failure} ({sent} were answered before; sending all again does no harm)"
                 ),
