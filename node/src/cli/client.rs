@@ -65,8 +65,6 @@ pub(super) struct Answer {
     /// Who said it.
     pub(super) url: String,
     pub(super) status: u16,
-    /// The height that it is true at, as the header says.
-    pub(super) height: Option<u64>,
     retry_after: Option<Duration>,
     pub(super) body: Vec<u8>,
 }
@@ -267,12 +265,11 @@ fn authorities(path: &Path) -> Result<RootCerts, Failure> {
 
 fn read(url: &str, mut response: Response<Body>) -> Result<Answer, ureq::Error> {
     let number = |name: &str| response.headers().get(name)?.to_str().ok()?.parse().ok();
-    let (height, later) = (number("cairn-height"), number("retry-after"));
+    let later = number("retry-after");
     let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
     Ok(Answer {
         url: url.to_owned(),
         status: response.status().as_u16(),
-        height,
         retry_after: later.map(Duration::from_secs),
         body,
     })

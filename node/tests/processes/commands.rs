@@ -126,9 +126,10 @@ fn assets_change_hands_from_the_command_line() {
     let alone = [&transfer[..], &["--to", &bob, "--spend", &joint]].concat();
     assert!(shell.fails(1, &alone).contains("holds nothing"));
     shell.says(&[&alone[..], &["--key", "bob.key"]].concat());
-    let again = [&transfer[..], &["--to", &bob, "--spend", &format!("{id}:0")]].concat();
+    let (spent, six) = (format!("{id}:0"), format!("{bob}:6"));
+    let again = [&transfer[..], &["--to", &bob, "--spend", &spent]].concat();
     assert!(shell.fails(1, &again).contains("already spent"));
-    let much = [&transfer[..], &["--to", &format!("{bob}:6")]].concat();
+    let much = [&transfer[..], &["--to", &six]].concat();
     assert!(shell.fails(1, &much).contains("can spend 5"));
     assert!(shell.fails(2, &["asset", "create", "--data", "{}"]).contains("--key"));
     assert!(
