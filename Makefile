@@ -42,6 +42,10 @@ debug:
 test-driver: debug # the official BigchainDB driver from npm against a running federation
 	e2e/driver/run.sh target/debug/cairn
 
+.PHONY: test-driver-python
+test-driver-python: debug # the official BigchainDB driver from PyPI; ends with 75 where it cannot be installed
+	e2e/driver-python/run.sh target/debug/cairn
+
 .PHONY: test-demo
 test-demo: debug # the demo's exit code is honest
 	BASE_PORT=25984 e2e/demo.sh target/debug/cairn

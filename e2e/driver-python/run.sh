@@ -23,7 +23,7 @@ if [ ! -e "$venv/installed" ]; then
   touch "$venv/installed"
 fi
 
-port=${BASE_PORT:-21720}
+port=${BASE_PORT:-26984}
 data=$(mktemp -d)
 log="$data/dev.log"
 touch "$log"

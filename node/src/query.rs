@@ -30,6 +30,9 @@ pub use crate::store::{Spent, StoreError, Stretch};
 /// Most rows of one answer. What is longer is read in pages, by API v2.
 pub const ROWS_MAX: usize = 10_000;
 
+/// Where an answer of many transactions ends, too: after the one that reaches so many bytes.
+pub const ROWS_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Blocks that were read last are kept: who reads one transaction of a block often reads the next.
 const BLOCKS_KEPT: usize = 4;
 
@@ -167,7 +170,7 @@ impl Query {
                 {
                     places.push(place);
                 }
-                return places.into_iter().map(|place| self.body_of(place)).collect();
+                return self.bodies_of(places);
             };
             let is_wanted = |bytes: &Arc<[u8]>| operation_of(bytes) == Some(operation);
             if last && let Some(place) = self.store.last_transaction_of(asset)? {
@@ -176,14 +179,16 @@ impl Query {
                     return Ok(vec![newest]);
                 }
             }
-            let mut found = Vec::new();
-            for place in self.places_of(asset, operation)? {
-                found.extend(Some(self.body_of(place)?).filter(is_wanted));
-            }
+            let mut places = self.places_of(asset, operation)?;
             if last {
-                found.drain(..found.len().saturating_sub(1));
+                places.reverse();
             }
-            Ok(found)
+            let bodies = places.into_iter().map(|place| self.body_of(place));
+            let mut wanted = bodies.filter(|body| body.as_ref().map_or(true, is_wanted));
+            if last {
+                return Ok(wanted.next().transpose()?.into_iter().collect());
+            }
+            up_to(ROWS_BYTES_MAX, wanted)
         })
     }
 
@@ -201,6 +206,13 @@ impl Query {
             Some(Located::Committed(place)) => vec![place],
             Some(Located::Refused(_)) | None => Vec::new(),
         })
+    }
+
+    fn bodies_of(
+        &self,
+        places: impl IntoIterator<Item = Place>,
+    ) -> Result<Transactions, StoreError> {
+        up_to(ROWS_BYTES_MAX, places.into_iter().map(|place| self.body_of(place)))
     }
 
     /// The transactions of an asset, its CREATE first; only the newest when asked so.
@@ -284,6 +296,24 @@ impl Query {
     }
 }
 
+/// The first of them, until they reach that many bytes.
+fn up_to(
+    most: usize,
+    bodies: impl Iterator<Item = Result<Arc<[u8]>, StoreError>>,
+) -> Result<Transactions, StoreError> {
+    let mut taken = Vec::new();
+    let mut bytes = 0;
+    for body in bodies {
+        let body = body?;
+        bytes += body.len();
+        taken.push(body);
+        if bytes >= most {
+            break;
+        }
+    }
+    Ok(taken)
+}
+
 /// What is stored is not what was decided: its text cannot be read.
 pub fn unreadable(place: Place, what: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt {
@@ -299,5 +329,18 @@ fn misplaced(place: Place) -> StoreError {
         path: "the index of transactions".to_owned(),
         at: place.height.0,
         what: format!("it names transaction {} of block {}", place.index, place.height),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_ends_after_so_many_bytes() {
+        let four = |_| Ok(Arc::from(&b"four"[..]));
+        for (most, taken) in [(0, 1), (3, 1), (4, 1), (5, 2), (8, 2), (9, 3), (100, 3)] {
+            assert_eq!(up_to(most, (0..3).map(four)).unwrap().len(), taken, "{most}");
+        }
     }
 }

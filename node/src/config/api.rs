@@ -21,6 +21,9 @@ use crate::api::{
 /// How the API is served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApiConfig {
+    /// Where API v1 says that its stream of transactions is, instead of the host that a client
+    /// asked for.
+    pub advertised_streams_url: Option<String>,
     /// What connections may cost.
     pub limits: ServerLimits,
     /// Who may come in.

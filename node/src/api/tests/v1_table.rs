@@ -9,8 +9,7 @@ use super::*;
 
 /// Spelled as no canonical form spells it: exact integers of any size, floats, text of all kinds.
 const DATA: &str = r#"{"big":123456789012345678901234567890,"float":1.50,"exponent":1e3,"minus":-0,"text":"Grüße 🚲 \u00fcber \"all\" \/ \u0001"}"#;
-const METADATA: &str =
-    r#"{"huge":100000000000000000000000000000000000000000.0,"日本":["\ud83d\udeb2",null,true]}"#;
+const METADATA: &str = r#"{"huge":100000000000000000000000000000000000000000.0,"日本":["caf\u00e9 \ud83d\udeb2",null,true]}"#;
 
 const MISSING: &str =
     "Missing required parameter in the JSON body or the post body or the query string";
@@ -284,6 +283,55 @@ async fn what_is_asked_for_words_is_checked_as_upstream_checks_it() {
             .map(|(path, row)| (path.as_str(), row.1, row.2, row.3))
             .collect();
         chain.answers(&rows).await;
+    }
+}
+
+#[tokio::test]
+async fn words_find_assets_and_metadata_as_they_were_spelled() {
+    let asset = r#"[{"data":{data},"id":"{odd}"}]"#;
+    let metadata = r#"[{"metadata":{metadata},"id":"{odd}"}]"#;
+    #[rustfmt::skip]
+    let table: &[(&str, u16, &str, &str)] = &[
+        ("/api/v1/assets?search=%C3%BCber",     200, asset,    "a word in an escape, numbers untouched"),
+        ("/api/v1/assets?search=UBER+nowhere",  200, asset,    "without case and diacritics; one of the words is enough"),
+        ("/api/v1/assets?search=uber+-all",     200, "[]",     "a word that must not be there"),
+        ("/api/v1/assets?search=cafe",          200, "[]",     "metadata is no asset"),
+        ("/api/v1/metadata?search=cafe",        200, metadata, "inside a list"),
+        ("/api/v1/metadata?search=uber",        200, "[]",     "an asset is no metadata"),
+        ("/api/v1/metadata?search=cafe&search=x", 200, metadata, "the first of two counts"),
+    ];
+    Chain::new().await.answers(table).await;
+}
+
+#[tokio::test]
+async fn the_best_match_comes_first_and_a_limit_cuts_the_rest() {
+    let world = World::new();
+    let saying = ["fox den hill", "hound", "fox", "fox den"].map(asset);
+    for signed in &saying {
+        world.commit(signed).await;
+    }
+    let row = |at: usize, note: &str| {
+        format!(r#"{{"data":{{"note":"{note}"}},"id":"{}"}}"#, saying[at].id)
+    };
+    let rows = [row(2, "fox"), row(3, "fox den"), row(0, "fox den hill")];
+    #[rustfmt::skip]
+    let table = [
+        ("",                       3, "without a limit"),
+        ("&limit=0",               3, "0 is none, and what Python's driver sends"),
+        ("&limit=-0",              3, "in any spelling"),
+        ("&limit=1",               1, "the best"),
+        ("&limit=2",               2, "the two best"),
+        ("&limit=%202_0%20",       3, "more than there are, as Python reads it"),
+        ("&limit=%2B1",            1, "with a sign"),
+        ("&limit=-2",              2, "MongoDB takes the size of it"),
+        ("&limit=99999999999999999999999999", 3, "more than a machine word holds"),
+        ("&limit=-9223372036854775808", 3, "less than one negates"),
+        ("&limit=1&limit=3",       1, "the first of two counts"),
+    ];
+    for (limit, count, why) in table {
+        let reply = world.get(&format!("/api/v1/assets?search=fox{limit}")).await;
+        let wanted = format!("[{}]", rows[..count].join(","));
+        assert_eq!((reply.status.as_u16(), reply.text), (200, wanted), "{why}: {limit}");
     }
 }
 

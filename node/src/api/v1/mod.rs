@@ -14,8 +14,8 @@
 //! * JSON that is broken, or no object, hears where (400), not upstream's general sentence or 500;
 //! * an unknown route is 404 in the shape of every other 404, not a page in HTML;
 //! * a full waiting room is 429, no decision in time 503: upstream has no words for either;
-//! * lists end after [`crate::query::ROWS_MAX`] rows, and at most 100 bytes of a wrong
-//!   parameter are repeated.
+//! * lists end after [`crate::query::ROWS_MAX`] rows or [`crate::query::ROWS_BYTES_MAX`] bytes, and
+//!   at most 100 bytes of a wrong parameter are repeated.
 
 use std::sync::Arc;
 

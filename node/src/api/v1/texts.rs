@@ -15,7 +15,7 @@ use super::{
     say,
 };
 use crate::{
-    query::{At, ROWS_MAX},
+    query::{At, ROWS_BYTES_MAX, ROWS_MAX},
     search::Collection,
 };
 
@@ -56,6 +56,9 @@ async fn with_words(
         let At { height, found } = search.text(collection, &words, most)?;
         let mut text = vec![b'['];
         for place in found {
+            if text.len() >= ROWS_BYTES_MAX {
+                break;
+            }
             if let Some(row) = row(collection, &query.body_of(place)?) {
                 if text.len() > 1 {
                     text.push(b',');
