@@ -65,8 +65,6 @@ pub(super) struct Answer {
     /// Who said it.
     pub(super) url: String,
     pub(super) status: u16,
-    /// The height that it is true at, as the header says.
-    pub(super) height: Option<u64>,
     retry_after: Option<Duration>,
     pub(super) body: Vec<u8>,
 }
@@ -126,9 +124,9 @@ impl Client {
         if answer.status == 404 { Ok(None) } else { answer.well().map(Some) }
     }
 
-    /// Sends what may be sent twice without harm; answers other than success are failures.
+    /// Sends what may be sent twice without harm, as transactions may; any answer is one.
     pub(super) fn post(&self, path: &str, kind: Kind, body: &[u8]) -> Result<Answer, Failure> {
-        self.ask(|url| self.send_post(url, path, kind, body))?.well()
+        self.ask(|url| self.send_post(url, path, kind, body))
     }
 
     fn send_get(&self, url: &str, path: &str) -> Result<Response<Body>, ureq::Error> {
@@ -267,19 +265,19 @@ fn authorities(path: &Path) -> Result<RootCerts, Failure> {
 
 fn read(url: &str, mut response: Response<Body>) -> Result<Answer, ureq::Error> {
     let number = |name: &str| response.headers().get(name)?.to_str().ok()?.parse().ok();
-    let (height, later) = (number("cairn-height"), number("retry-after"));
+    let later = number("retry-after");
     let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
     Ok(Answer {
         url: url.to_owned(),
         status: response.status().as_u16(),
-        height,
         retry_after: later.map(Duration::from_secs),
         body,
     })
 }
 
 impl Answer {
-    fn well(self) -> Result<Self, Failure> {
+    /// Itself, when it is what was asked for.
+    pub(super) fn well(self) -> Result<Self, Failure> {
         if (200..300).contains(&self.status) { Ok(self) } else { Err(self.said()) }
     }
 

@@ -152,9 +152,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let Cli { output, profile: profile_flag, command } = cli;
     // A validator is configured by its own file; what a person keeps for himself must not stop it.
     let profile = match &command {
-        Command::Node(_) | Command::Dev(_) | Command::Profile(profile::Command::Init { .. }) => {
-            Profile::default()
-        }
+        Command::Node(_)
+        | Command::Dev(_)
+        | Command::Completions(_)
+        | Command::Man(_)
+        | Command::Profile(profile::Command::Init { .. }) => Profile::default(),
         _ => Profile::load(profile_flag.as_deref())?,
     };
     let output = output.or(profile.output()).unwrap_or(Output::Table);

@@ -1,18 +1,31 @@
 //! Long answers of API v2, page by page: each page names the cursor of the next.
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
 
-use super::client::{Client, query};
+use super::{
+    client::{Client, query},
+    print::Row,
+};
 use crate::exit::Failure;
 
 /// One page.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Page {
-    pub(super) items: Vec<Value>,
+    pub(super) items: Vec<Box<RawValue>>,
     /// Where the next one begins, if there is one.
+    #[serde(rename = "next_cursor", default)]
     pub(super) next: Option<String>,
     /// How it was found, where that was asked for.
+    #[serde(default)]
     pub(super) explain: Option<Value>,
+}
+
+impl Page {
+    /// Its items as rows.
+    pub(super) fn rows(&self, lines: impl Fn(&Value) -> Vec<Vec<String>>) -> Vec<Row> {
+        self.items.iter().map(|item| Row::raw(item, &lines)).collect()
+    }
 }
 
 /// The pages of one question.
@@ -44,22 +57,20 @@ impl<'a> Pages<'a> {
             return Ok(None);
         }
         let answer = self.client.get(&format!("{}{}", self.path, query(self.pairs.clone())))?;
-        let mut body = answer.json()?;
-        let Value::Array(items) = body["items"].take() else {
-            return Err(Failure::general(format!("{} answered no page of items", answer.url)));
-        };
-        let next = body["next_cursor"].as_str().map(str::to_owned);
+        let page: Page = serde_json::from_slice(&answer.body).map_err(|error| {
+            Failure::general(format!("{} answered no page of items: {error}", answer.url))
+        })?;
+        let next = &page.next;
         let before = self.pairs.iter().find(|(name, _)| *name == "cursor").map(|(_, at)| at);
         if next.is_some() && next.as_ref() == before {
             let url = &answer.url;
             return Err(Failure::general(format!("{url} answered the same page twice")));
         }
-        match &next {
-            Some(cursor) => self.set("cursor", cursor.clone()),
+        match next.clone() {
+            Some(cursor) => self.set("cursor", cursor),
             None => self.done = true,
         }
-        let explain = body.get_mut("explain").map(Value::take).filter(|explain| !explain.is_null());
-        Ok(Some(Page { items, next, explain }))
+        Ok(Some(page))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::Output;
 use crate::exit::Failure;
@@ -98,14 +98,28 @@ pub(super) fn cell(value: &Value) -> String {
 
 /// One thing in both forms: a value, and its lines in a table.
 pub(super) struct Row {
-    pub(super) lines: Vec<Vec<String>>,
-    pub(super) json: Value,
+    lines: Vec<Vec<String>>,
+    /// JSON text on one line.
+    json: String,
 }
 
 impl Row {
     /// What takes one line.
-    pub(super) fn line(cells: Vec<String>, json: Value) -> Self {
-        Self { lines: vec![cells], json }
+    pub(super) fn line(cells: Vec<String>, json: &Value) -> Self {
+        Self { lines: vec![cells], json: json.to_string() }
+    }
+
+    /// What a table alone shows.
+    pub(super) fn table(lines: Vec<Vec<String>>) -> Self {
+        Self { lines, json: String::new() }
+    }
+
+    /// What a server said, digit by digit: numbers of free-form data may be larger or finer than
+    /// those of most programs.
+    pub(super) fn raw(json: &RawValue, lines: impl Fn(&Value) -> Vec<Vec<String>>) -> Self {
+        let value = serde_json::from_str(json.get()).unwrap_or(Value::Null);
+        // Line ends stand between tokens only: texts have them escaped.
+        Self { lines: lines(&value), json: json.get().replace(['\n', '\r'], " ") }
     }
 }
 
@@ -166,6 +180,15 @@ mod tests {
         let text = table(&[row(&["name", "url"]), row(&["validator-10", "x"]), row(&["ü", ""])]);
         assert_eq!(text, "name          url\nvalidator-10  x\nü\n");
         assert_eq!(table(&[]), "");
+    }
+
+    #[test]
+    fn what_a_server_said_keeps_its_digits_on_one_line() {
+        let text = "{\"n\": 1.50,\r\n \"big\": 123456789012345678901234567890}";
+        let raw: Box<RawValue> = serde_json::from_str(text).unwrap();
+        let row = Row::raw(&raw, |value| vec![vec![cell(&value["n"])]]);
+        assert_eq!(row.json, "{\"n\": 1.50,   \"big\": 123456789012345678901234567890}");
+        assert_eq!(row.lines, [["1.5"]]);
     }
 
     #[test]

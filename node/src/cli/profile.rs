@@ -46,18 +46,18 @@ pub(super) enum Command {
     #[command(after_help = format!("{EXAMPLE}\n\nExample:\n  cairn profile show --url http://127.0.0.1:9994"))]
     Show {
         #[command(flatten)]
-        connection: Connection,
-        #[command(flatten)]
         signer: Signer,
+        #[command(flatten)]
+        connection: Connection,
     },
     /// Write a profile with the flags given; one that is there is not overwritten
     #[command(after_help = "Example:\n  \
         cairn profile init --url https://ledger.alice.example:9984 --key alice.key")]
     Init {
         #[command(flatten)]
-        connection: Connection,
-        #[command(flatten)]
         signer: Signer,
+        #[command(flatten)]
+        connection: Connection,
     },
 }
 
@@ -98,7 +98,6 @@ pub(super) struct Connection {
 
 /// Who signs.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Options")]
 pub(super) struct Signer {
     /// Private key that signs; several where an output wants several owners
     #[arg(long, env = "CAIRN_KEY", value_name = "FILE", value_delimiter = ',')]

@@ -147,7 +147,7 @@ fn select(
     mut pairs: Vec<(&'static str, String)>,
     selection: &Selection,
     context: &Context,
-    (mut rows, show): (Rows, fn(Value) -> Row),
+    (mut rows, show): (Rows, fn(&Value) -> Vec<Vec<String>>),
 ) -> Result<Printed, Failure> {
     let client = Client::new(&selection.connection, context)?;
     let Selection { filter, sort, limit, all, as_of, cursor, explain, connection: _ } = selection;
@@ -165,7 +165,7 @@ fn select(
             eprintln!("{}", explained(explain));
         }
         left = left.saturating_sub(page.items.len() as u64);
-        if !rows.print(page.items.into_iter().map(show).collect())? {
+        if !rows.print(page.rows(show))? {
             break;
         }
         if left == 0 {
@@ -181,13 +181,12 @@ fn select(
     Ok(Printed::nothing())
 }
 
-fn asset(item: Value) -> Row {
+fn asset(item: &Value) -> Vec<Vec<String>> {
     let height = &item["created"]["height"];
-    let cells = vec![cell(height), text(&item["id"]), cell(&item["amount"]), free(&item["data"])];
-    Row::line(cells, item)
+    vec![vec![cell(height), text(&item["id"]), cell(&item["amount"]), free(&item["data"])]]
 }
 
-fn output(item: Value) -> Row {
+fn output(item: &Value) -> Vec<Vec<String>> {
     let cells = vec![
         cell(&item["created"]["height"]),
         format!("{}:{}", text(&item["transaction_id"]), item["output_index"]),
@@ -196,7 +195,7 @@ fn output(item: Value) -> Row {
         owners(&item["public_keys"]),
         cell(&item["spent_by"]),
     ];
-    Row::line(cells, item)
+    vec![cells]
 }
 
 /// Free-form data: a text is told from a number by its quotes.
@@ -226,7 +225,7 @@ fn find(words: &Words, context: &Context) -> Result<Printed, Failure> {
     let mut pairs = vec![("search", words.words.clone())];
     pairs.extend(words.limit.map(|limit| ("limit", limit.to_string())));
     let found = client.get(&format!("{path}{}", query(pairs)))?.json()?;
-    let row = |item: &Value| Row::line(vec![text(&item["id"]), free(&item[field])], item.clone());
+    let row = |item: &Value| Row::line(vec![text(&item["id"]), free(&item[field])], item);
     let rows = found.as_array().into_iter().flatten().map(row).collect();
     let _ = Rows::new(context.output, &["transaction", field]).print(rows)?;
     Ok(Printed::nothing())
@@ -240,15 +239,15 @@ mod tests {
 
     #[test]
     fn rows_show_what_matters_of_an_item() {
-        let shown = output(json!({
+        let shown = output(&json!({
             "transaction_id": "t", "output_index": 1, "asset_id": "a", "amount": "5",
             "public_keys": ["X", "Y"], "spent_by": null, "created": { "height": 7 },
         }));
-        assert_eq!(shown.lines, [["7", "t:1", "a", "5", "X and Y", "-"]]);
-        let shown = asset(json!({
+        assert_eq!(shown, [["7", "t:1", "a", "5", "X and Y", "-"]]);
+        let shown = asset(&json!({
             "id": "a", "data": { "k": "v" }, "amount": "5", "created": { "height": 7 },
         }));
-        assert_eq!(shown.lines, [["7", "a", "5", "{\"k\":\"v\"}"]]);
+        assert_eq!(shown, [["7", "a", "5", "{\"k\":\"v\"}"]]);
         let explain = json!({ "index": "fields", "steps": ["one", "two"], "examined": 3 });
         assert_eq!(explained(&explain), "explain: index fields, 3 rows examined: one; two");
     }

@@ -32,15 +32,15 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Printed, F
     let mut not_ready = Vec::new();
     for url in settings.urls.clone() {
         let alone = Settings { urls: vec![url.clone()], ..settings.clone() };
-        let said = Client::with(alone).and_then(|client| ask(&client));
-        let status = said.unwrap_or_else(
+        let client = Client::with(alone)?;
+        let status = ask(&client).unwrap_or_else(
             |failure| json!({ "url": url, "ready": false, "not_ready_because": failure.message }),
         );
         if status["ready"] != true {
             let why = status["not_ready_because"].as_str().unwrap_or("it does not say why");
             not_ready.push(format!("{url} is not ready: {why}"));
         }
-        if !rows.print(vec![Row::line(cells(&status), status)])? {
+        if !rows.print(vec![Row::line(cells(&status), &status)])? {
             break;
         }
     }
@@ -65,7 +65,7 @@ fn cells(status: &Value) -> Vec<String> {
         peers,
         of("voting"),
         of("ready"),
-        of("version"),
+        cell(&status["versions"]["cairn"]),
     ]
 }
 
@@ -87,7 +87,7 @@ mod tests {
     fn a_status_is_one_row_also_where_somebody_does_not_answer() {
         let status = json!({
             "url": "u", "validator": "v", "height": 7, "lag": 0, "peers": ["a", "b"],
-            "voting": true, "ready": true, "version": "1",
+            "voting": true, "ready": true, "versions": { "cairn": "1" },
         });
         assert_eq!(cells(&status), ["u", "v", "7", "0", "2", "yes", "yes", "1"]);
         let silent = json!({ "url": "u", "ready": false, "not_ready_because": "no answer" });

@@ -112,9 +112,10 @@ fn assets_change_hands_from_the_command_line() {
     let given = shell.value(&[&transfer[..], &["--to", &three, "--to", &two]].concat());
     let given = text(&given, "transaction_id").to_owned();
     let shown = shell.value(&["asset", "show", &id]);
-    let held: Vec<&str> =
+    let mut held: Vec<&str> =
         shown["holders"].as_array().unwrap().iter().map(|held| text(held, "amount")).collect();
-    assert_eq!(held, ["3", "2", "5"]);
+    held.sort_unstable();
+    assert_eq!(held, ["2", "3", "5"]);
     let table = shell.says(&["asset", "show", &id]);
     for said in ["in block 1", r#"{"note":"first"}"#, &format!("{alice} and {bob}")] {
         assert!(table.contains(said), "{said}: {table}");
@@ -125,9 +126,10 @@ fn assets_change_hands_from_the_command_line() {
     let alone = [&transfer[..], &["--to", &bob, "--spend", &joint]].concat();
     assert!(shell.fails(1, &alone).contains("holds nothing"));
     shell.says(&[&alone[..], &["--key", "bob.key"]].concat());
-    let again = [&transfer[..], &["--to", &bob, "--spend", &format!("{id}:0")]].concat();
+    let (spent, six) = (format!("{id}:0"), format!("{bob}:6"));
+    let again = [&transfer[..], &["--to", &bob, "--spend", &spent]].concat();
     assert!(shell.fails(1, &again).contains("already spent"));
-    let much = [&transfer[..], &["--to", &format!("{bob}:6")]].concat();
+    let much = [&transfer[..], &["--to", &six]].concat();
     assert!(shell.fails(1, &much).contains("can spend 5"));
     assert!(shell.fails(2, &["asset", "create", "--data", "{}"]).contains("--key"));
     assert!(
@@ -143,6 +145,34 @@ fn assets_change_hands_from_the_command_line() {
     assert_eq!(report["transaction"]["operation"], "TRANSFER");
     assert!(shell.says(&["tx", "show", &given]).contains(&format!("spends {id}:0")));
     assert!(shell.fails(1, &["tx", "show", &"0".repeat(64)]).contains("knows no transaction"));
+
+    // What is indexed behind the commit is there soon.
+    let history = until("the history is whole", || {
+        let history = shell.values(&["asset", "history", &id]);
+        (history.len() == 3).then_some(history)
+    });
+    assert_eq!((text(&history[1], "id"), &history[1]["height"]), (&*given, &2.into()));
+    assert!(shell.says(&["asset", "history", &id]).contains(r#"{"note":"first"}"#));
+    until("Bob's list is whole", || {
+        let list = shell.values(&["asset", "list", "--owner", &bob]);
+        (list.first()?["amount"] == "5").then_some(())
+    });
+    let filter = ["query", "assets", "--filter", r#"asset.token = "T""#, "--sort", "-height"];
+    assert_eq!(text(&shell.value(&filter), "id"), id);
+    let unspent = ["query", "outputs", "--asset", &id, "--unspent"];
+    assert_eq!(shell.values(&unspent).len(), 3);
+    assert!(shell.says(&unspent).contains(&bob));
+    let said = shell.run(&[&unspent[..], &["--limit", "1", "--explain"]].concat());
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("explain: index") && said.contains("--cursor"), "{said}");
+    let wrong = shell.fails(1, &["query", "assets", "--filter", "asset.token ="]);
+    assert!(wrong.contains("400") && wrong.contains("character"), "{wrong}");
+    let found = shell.values(&["query", "text", "metadata", "first"]);
+    assert_eq!(text(&found[0], "id"), id);
+    let status = shell.value(&["status"]);
+    assert_eq!((&status["ready"], &status["height"]), (&true.into(), &3.into()));
+    let two = format!("{},http://127.0.0.1:1", shell.url);
+    assert!(shell.fails(1, &["status", "--url", &two]).contains("http://127.0.0.1:1 is not ready"));
 
     fs::write(shell.home.join("receipt.json"), shell.says(&["tx", "receipt", &given])).unwrap();
     let proven = ["verify", "receipt", "receipt.json", "--genesis", "genesis.json"];
@@ -329,4 +359,49 @@ fn the_next_validator_is_asked_when_one_does_not_answer() {
     assert_eq!(shell.value(&["tx", "show", &id])["status"], "committed");
     shell.url = "http://127.0.0.1:1".to_owned();
     assert!(shell.fails(1, &["tx", "show", &id]).contains("no answer from http://127.0.0.1:1"));
+}
+
+#[test]
+fn a_private_authority_and_an_api_key_are_all_that_a_closed_validator_wants() {
+    let mut federation = Federation::found("secure", 1);
+    let mut shell = Shell::at(&federation.scratch.0, 1);
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-out", "tls.pem", "-keyout", "tls.key"])
+        .current_dir(&shell.home)
+        .output()
+        .expect("these tests need openssl: a package of that name has it");
+    assert!(made.status.success(), "{made:?}");
+    let key = shell.value(&["key", "api", "--name", "alice"]);
+    fs::write(shell.home.join("api.keys"), format!("{}\n", text(&key, "line"))).unwrap();
+    let node = &mut federation.nodes[0];
+    let config = fs::read_to_string(node.config()).unwrap();
+    let closed = "[api.tls]\ncertificates = '../tls.pem'\nkey = '../tls.key'\n\
+        [api.keys]\nfile = '../api.keys'\n";
+    fs::write(node.config(), format!("{config}\n{closed}")).unwrap();
+    node.start_and_serve();
+
+    let plain = format!("http://localhost:{}", node.api);
+    shell.url = format!("https://localhost:{}", node.api);
+    let status = ["status", "--output", "json"];
+    assert!(shell.fails(1, &["status", "--url", &plain]).contains("is not ready"));
+    let unknown = shell.fails(1, &status);
+    assert!(unknown.to_lowercase().contains("certificate"), "{unknown}");
+    let trusting = [&status[..], &["--ca", "tls.pem"]].concat();
+    let nobody = shell.fails(1, &trusting);
+    assert!(nobody.contains("401") && nobody.contains("CAIRN_API_KEY"), "{nobody}");
+    let wrong = shell.fails(1, &[&trusting[..], &["--api-key", "wrong"]].concat());
+    assert!(wrong.contains("401"), "{wrong}");
+    shell.fails(10, &[&status[..], &["--ca", "api.keys"]].concat());
+
+    // All of it in a profile, once.
+    let init = ["profile", "init", "--ca", "tls.pem", "--api-key", text(&key, "key")];
+    shell.says(&init);
+    shell.url.clear();
+    assert_eq!(shell.value(&["status"])["ready"], true);
+    shell.key("alice.key");
+    let made = shell.value(&["asset", "create", "--key", "alice.key", "--data", r#"{"a":"b"}"#]);
+    assert_eq!(text(&made, "outcome"), "committed");
 }

@@ -44,15 +44,15 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Printed, F
     let mut rows = Rows::new(context.output, &head);
     let mut pages = Pages::new(&client, &path, Vec::new());
     while let Some(page) = pages.next()? {
-        if !rows.print(page.items.into_iter().map(story).collect())? {
+        if !rows.print(page.rows(story))? {
             break;
         }
     }
     Ok(Printed::nothing())
 }
 
-/// One line for each output of a transaction in a table; one value in JSON.
-fn story(transaction: Value) -> Row {
+/// One line for each output of a transaction.
+fn story(transaction: &Value) -> Vec<Vec<String>> {
     let outputs = transaction["outputs"].as_array().map_or(&[][..], Vec::as_slice);
     let front = [&transaction["height"], &transaction["operation"], &transaction["id"]].map(cell);
     let line = |output: &Value| {
@@ -61,8 +61,7 @@ fn story(transaction: Value) -> Row {
         cells.push(cell(&transaction["metadata"]));
         cells
     };
-    let lines = outputs.iter().map(line).collect();
-    Row { lines, json: transaction }
+    outputs.iter().map(line).collect()
 }
 
 /// What one key holds of one asset.
@@ -87,7 +86,7 @@ pub(super) fn list(arguments: &ListArguments, context: &Context) -> Result<Print
             let json = json!({
                 "asset_id": asset, "owner": owner, "amount": amount, "outputs": outputs,
             });
-            Row::line(cells.to_vec(), json)
+            Row::line(cells.to_vec(), &json)
         });
         if !rows.print(page.collect())? {
             break;
@@ -106,7 +105,8 @@ fn holdings(client: &Client, owner: &PublicKey) -> Result<BTreeMap<String, Holdi
     let mut pages = Pages::new(client, "/api/v2/outputs", pairs);
     let mut held = BTreeMap::<String, Holding>::new();
     while let Some(page) = pages.next()? {
-        for output in &page.items {
+        for item in &page.items {
+            let output: Value = serde_json::from_str(item.get()).map_err(Failure::general)?;
             let holding = held.entry(text(&output["asset_id"])).or_default();
             let amount = output["amount"].as_str().and_then(|amount| amount.parse().ok());
             holding.amount = holding.amount.saturating_add(amount.unwrap_or(0));

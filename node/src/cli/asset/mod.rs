@@ -104,7 +104,9 @@ pub(super) fn run(command: Command, context: &Context) -> Result<Printed, Failur
     match command {
         Command::Create(arguments) => create::run(&arguments, context),
         Command::Transfer(arguments) => transfer::run(&arguments, context),
-        Command::Show { id, connection } => show::run(&Client::new(&connection, context)?, &id),
+        Command::Show { id, connection } => {
+            show::run(&Client::new(&connection, context)?, &id, context)
+        }
         Command::History(arguments) => history::run(&arguments, context),
         Command::List(arguments) => history::list(&arguments, context),
         Command::Receipt { id, connection } => receipt(&Client::new(&connection, context)?, &id),
@@ -146,12 +148,16 @@ fn send(client: &Client, transaction: &[u8], sending: &Sending) -> Result<Printe
     }
     let made: Value = serde_json::from_slice(transaction).map_err(Failure::general)?;
     let path = format!("/api/v2/transactions?wait={}", sending.wait.word());
-    let answer = client.post(&path, Kind::Json, transaction).map_err(|failure| {
+    let unsure = |failure: Failure| {
         let id = made["id"].as_str().unwrap_or_default();
-        let advice = "sending it again does no harm";
-        Failure { message: format!("{failure} (transaction {id}; {advice})"), ..failure }
-    })?;
-    sent(&answer, &made)
+        let advice = "sending it again does no harm, cairn tx show says what became of it";
+        Failure { message: format!("{failure}; it is transaction {id}: {advice}"), ..failure }
+    };
+    let answer = client.post(&path, Kind::Json, transaction).map_err(unsure)?;
+    if answer.status >= 500 {
+        return Err(unsure(answer.said()));
+    }
+    sent(&answer.well()?, &made)
 }
 
 fn sent(answer: &Answer, made: &Value) -> Result<Printed, Failure> {

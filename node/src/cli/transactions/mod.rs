@@ -180,7 +180,7 @@ fn list(arguments: &List, context: &Context) -> Result<Printed, Failure> {
             outputs.to_string(),
             cell(&transaction["metadata"]),
         ];
-        Row::line(cells, transaction.clone())
+        Row::line(cells, transaction)
     });
     let _ = Rows::new(context.output, &head).print(rows.collect())?;
     Ok(Printed::nothing())

@@ -14,7 +14,7 @@ use crate::{
     cli::{
         Context,
         asset::Wait,
-        client::{Client, Kind, text},
+        client::{Answer, Client, Kind, text},
         print::{Printed, Row, Rows, cell},
         profile::Connection,
         progress::Progress,
@@ -55,7 +55,8 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Printed, F
     loop {
         let (batch, end) = gather(&mut items, arguments.batch);
         if !batch.is_empty() {
-            let answer = client.post(&path, Kind::Lines, &batch).map_err(|failure| Failure {
+            let answer = client.post(&path, Kind::Lines, &batch).and_then(Answer::well);
+            let answer = answer.map_err(|failure| Failure {
                 message: format!(
                     "{failure} ({sent} were answered before; sending all again does no harm)"
                 ),
@@ -67,7 +68,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Printed, F
             sent += reports.len();
             bad += reports.iter().filter(|report| !is_taken(report)).count();
             progress.at(items.bytes);
-            if !rows.print(reports.into_iter().map(row).collect())? {
+            if !rows.print(reports.iter().map(row).collect())? {
                 break;
             }
         }
@@ -117,7 +118,7 @@ fn is_taken(report: &Value) -> bool {
     matches!(report["status"].as_str(), Some("committed" | "pending"))
 }
 
-fn row(report: Value) -> Row {
+fn row(report: &Value) -> Row {
     let reason = match report["reason"]["message"].as_str() {
         Some(why) => format!("{}: {why}", text(&report["reason"]["code"])),
         None => String::new(),

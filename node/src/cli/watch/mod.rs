@@ -86,7 +86,7 @@ pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Printed, F
     following.follow(|event| match context.output {
         // As the validator wrote it.
         Output::Json => print::out(&format!("{}\n", event.data)),
-        Output::Table => rows.print(vec![row(event)]),
+        Output::Table => rows.print(vec![Row::table(lines(event))]),
     })?;
     Ok(Printed::nothing())
 }
@@ -109,7 +109,7 @@ fn filter(arguments: &Arguments) -> Vec<(&'static str, String)> {
     pairs
 }
 
-fn row(event: &Event) -> Row {
+fn lines(event: &Event) -> Vec<Vec<String>> {
     let data: Value = serde_json::from_str(&event.data).unwrap_or(Value::Null);
     let id = event.id.clone().unwrap_or_else(|| "-".to_owned());
     let cells = if event.name == "block" {
@@ -123,7 +123,7 @@ fn row(event: &Event) -> Row {
         let of = |name: &str| cell(&data[name]);
         vec![id, of("operation"), of("id"), of("asset_id"), status]
     };
-    Row::line(cells, data)
+    vec![cells]
 }
 
 /// Why a connection is over.
@@ -285,12 +285,12 @@ mod tests {
             name: name.to_owned(),
             data: data.to_owned(),
         };
-        let told = row(&event(
+        let told = lines(&event(
             "transaction",
             r#"{"operation":"CREATE","id":"a","asset_id":"a","status":"committed"}"#,
         ));
-        assert_eq!(told.lines, [["3:1", "CREATE", "a", "a", "committed"]]);
-        let told = row(&event("block", r#"{"id":"b","transactions":2}"#));
-        assert_eq!(told.lines, [["3:1", "block", "b", "-", "2 transactions"]]);
+        assert_eq!(told, [["3:1", "CREATE", "a", "a", "committed"]]);
+        let told = lines(&event("block", r#"{"id":"b","transactions":2}"#));
+        assert_eq!(told, [["3:1", "block", "b", "-", "2 transactions"]]);
     }
 }
