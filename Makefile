@@ -56,7 +56,7 @@ WASM := target/$(WASM_TARGET)/wasm/cairn_verifier_wasm.wasm
 
 .PHONY: wasm
 wasm: ## Builds the verifier as a WebAssembly module
-	@rustc --print target-libdir --target $(WASM_TARGET) | xargs test -d || rustup target add $(WASM_TARGET) || \
+	@test -d "$$(rustc --print target-libdir --target $(WASM_TARGET))" || rustup target add $(WASM_TARGET) || \
 	  { echo "the Rust target $(WASM_TARGET) is not installed and rustup cannot fetch it: install it, then try again" >&2; exit 3; }
 	cargo build --profile wasm --target $(WASM_TARGET) --locked --package cairn-verifier-wasm
 	@wc -c $(WASM)
