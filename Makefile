@@ -42,6 +42,10 @@ debug:
 test-driver: debug # the official BigchainDB driver from npm against a running federation
 	e2e/driver/run.sh target/debug/cairn
 
+.PHONY: test-openapi
+test-openapi: debug # API v2 does what its OpenAPI document says, asked properly and improperly
+	e2e/openapi/run.sh target/debug/cairn
+
 .PHONY: test-demo
 test-demo: debug # the demo's exit code is honest
 	BASE_PORT=25984 e2e/demo.sh target/debug/cairn

@@ -93,7 +93,11 @@ impl Stretch {
     fn holds(&self, place: Place) -> bool {
         let order = |place: Place| (place.height, place.index);
         let behind = self.after.is_none_or(|after| {
-            if self.newest_first { order(place) < order(after) } else { order(place) > order(after) }
+            if self.newest_first {
+                order(place) < order(after)
+            } else {
+                order(place) > order(after)
+            }
         });
         behind && place.height <= self.to
     }

@@ -111,6 +111,7 @@ pub(super) struct Holder {
 #[utoipa::path(
     get,
     path = "/api/v2/assets/{id}",
+    operation_id = "get_asset",
     tag = "assets",
     params(
         ("id" = schema::Id, Path, description = "The asset's id: that of the transaction that made it"),
@@ -148,15 +149,10 @@ fn made(query: &Query, id: &TransactionId, as_of: Height) -> Result<Option<Place
     Ok(query.transactions_along(id, &first)?.first().copied())
 }
 
-fn now(
-    query: &Query,
-    id: &TransactionId,
-    as_of: Height,
-) -> Result<Option<AssetNow>, StoreError> {
+fn now(query: &Query, id: &TransactionId, as_of: Height) -> Result<Option<AssetNow>, StoreError> {
     let Some(create) = made(query, id, as_of)? else { return Ok(None) };
     let (asset, _) = Asset::at(query, create)?;
-    let newest =
-        Stretch { to: as_of, newest_first: true, after: None, most: HOLDERS_LOOK };
+    let newest = Stretch { to: as_of, newest_first: true, after: None, most: HOLDERS_LOOK };
     let places = query.transactions_along(id, &newest)?;
     // Shares are moved, never made or lost: once those that are held make up the whole, there
     // are no others further back.
@@ -242,6 +238,7 @@ pub(super) struct StepOutput {
 #[utoipa::path(
     get,
     path = "/api/v2/assets/{id}/history",
+    operation_id = "get_asset_history",
     tag = "assets",
     params(
         ("id" = schema::Id, Path, description = "The asset's id"),

@@ -54,13 +54,12 @@ pub(super) fn described() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
 
 /// Adds the routes.
 pub(super) fn routes(router: Router<Arc<Api>>) -> Router<Arc<Api>> {
-    let router = described()
-        .into_iter()
-        .fold(router, |router, (path, routes)| both(router, path, routes));
+    let router =
+        described().into_iter().fold(router, |router, (path, routes)| both(router, path, routes));
     router
         .route("/api/v2/docs", get(openapi::to_page))
         .route("/api/v2/docs/", get(openapi::page))
-        .route("/api/v2/docs/{*file}", get(openapi::page))
+        .route("/api/v2/docs/{*file}", get(openapi::part))
 }
 
 /// An answer, or the problem.

@@ -62,9 +62,10 @@ pub(super) struct Output {
 #[utoipa::path(
     get,
     path = "/api/v2/assets",
+    operation_id = "find_assets",
     tag = "assets",
     params(
-        ("filter" = Option<String>, Query, description = "A condition: paths from `asset.` or `metadata.`, `= != < <= > >=`, `^=` for a prefix, `exists`, `and or not ( )`; JSON strings, numbers, true, false, null", example = "asset.kind = \"car\""),
+        ("filter" = Option<String>, Query, description = "A condition. Paths begin with `asset` or `metadata`; `= != < <= > >=`, `^=` for how a string begins, `exists`; `and or not ( )`; JSON strings and numbers, true, false, null. Arrays are looked through", max_length = 4096, example = "asset.kind = \"car\" and metadata.km < 1000"),
         ("sort" = Option<String>, Query, description = "`height` (usual), or a path as in `asset.price`; `-` before it turns it round", example = "-height"),
         ("limit" = Option<u32>, Query, description = "Most rows of a page; a page of large rows may have fewer", minimum = 1, maximum = 1000),
         ("cursor" = Option<schema::Cursor>, Query, description = "`next_cursor` of the page before, with the same question"),
@@ -90,6 +91,7 @@ fn asset_at(query: &Query, row: &Row) -> Result<(Asset, usize), StoreError> {
 #[utoipa::path(
     get,
     path = "/api/v2/outputs",
+    operation_id = "find_outputs",
     tag = "outputs",
     params(
         ("public_key" = Option<schema::PublicKey>, Query, description = "Only those that list this key among their owners"),
@@ -106,7 +108,15 @@ fn asset_at(query: &Query, row: &Row) -> Result<(Asset, usize), StoreError> {
 )]
 pub(super) async fn outputs(State(api): Shared, uri: Uri) -> Response {
     const KNOWN: &[&str] = &[
-        "public_key", "asset_id", "spent", "filter", "sort", "limit", "cursor", "as_of", "explain",
+        "public_key",
+        "asset_id",
+        "spent",
+        "filter",
+        "sort",
+        "limit",
+        "cursor",
+        "as_of",
+        "explain",
     ];
     say(page(&api, &uri, Rows::Outputs, KNOWN, output_at).await)
 }
@@ -166,9 +176,11 @@ async fn page<T: Serialize + 'static>(
 
 /// What is asked for, from the first row on.
 fn selection(question: &Question, rows: Rows) -> Result<Selection, Failure> {
-    let filter = question.text("filter").map(Filter::parse).transpose().map_err(|error| {
-        Failure::Filter { at: error.at, wanted: error.wanted }
-    })?;
+    let filter = question
+        .text("filter")
+        .map(Filter::parse)
+        .transpose()
+        .map_err(|error| Failure::Filter { at: error.at, wanted: error.wanted })?;
     let (sort, descending) = sort(question.text("sort").unwrap_or("height"))?;
     Ok(Selection {
         rows,
@@ -190,7 +202,8 @@ fn sort(text: &str) -> Result<(SortBy, bool), Failure> {
         return Ok((SortBy::Chain, descending));
     }
     let path = Path::parse(text).map_err(|search::FilterError { at, wanted }| {
-        let wanted = format!("at character {}: {wanted}; or `height`", at + usize::from(descending));
+        let wanted =
+            format!("at character {}: {wanted}; or `height`", at + usize::from(descending));
         Failure::Value { name: "sort", wanted }
     })?;
     Ok((SortBy::Field(path), descending))
