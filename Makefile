@@ -46,6 +46,10 @@ test-driver: debug # the official BigchainDB driver from npm against a running f
 test-driver-python: debug # the official BigchainDB driver from PyPI; ends with 75 where it cannot be installed
 	e2e/driver-python/run.sh target/debug/cairn
 
+.PHONY: test-openapi
+test-openapi: debug # API v2 does what its OpenAPI document says, asked properly and improperly
+	e2e/openapi/run.sh target/debug/cairn
+
 .PHONY: test-demo
 test-demo: debug # the demo's exit code is honest
 	BASE_PORT=25984 e2e/demo.sh target/debug/cairn

@@ -62,9 +62,8 @@ pub(super) enum Reports {
 }
 
 /// What the answer waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Wait {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
     Accepted,
     Committed,
 }
@@ -80,8 +79,9 @@ pub(super) enum Wait {
 #[utoipa::path(
     post,
     path = "/api/v2/transactions",
+    operation_id = "send_transactions",
     tag = "transactions",
-    params(("wait" = Option<Wait>, Query, description = "`accepted` (usual): answer once it waits for a decision; `committed`: answer once it is decided")),
+    params(("wait" = Option<String>, Query, description = "`accepted` (usual): answer once it waits for a decision; `committed`: answer once it is decided", pattern = "^(accepted|committed)$")),
     request_body(
         description = "Signed transactions of the BigchainDB 2.0 specification, at most 4 MiB together, 64 KiB each",
         content((Sent = "application/json"), (String = "application/x-ndjson")),

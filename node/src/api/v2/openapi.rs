@@ -6,7 +6,7 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::{HeaderName, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use utoipa::{IntoResponses, OpenApi, ToSchema};
 
 use super::{
-    super::{Shared, error::Failure},
+    super::{Segment, Shared, error::Failure},
     assets, batch, blocks, codes, federation,
     question::Question,
     schema, select, transactions,
@@ -23,6 +23,11 @@ use super::{
 
 /// What went wrong (RFC 9457).
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "about:blank", "title": "not there yet", "status": 503, "code": "HEIGHT_NOT_REACHED",
+    "detail": "height 12 is not stored here yet: this validator stands at 9",
+    "request_id": "5d0bd0e0f3a6c1b2", "wanted_height": 12, "height": 9,
+}))]
 pub(super) struct Problem {
     /// Always `about:blank`: `code` is what tells problems apart.
     r#type: String,
@@ -115,6 +120,10 @@ pub(crate) fn document() -> Value {
         "description": "The height that the answer is true at",
         "schema": {"type": "integer", "format": "int64", "minimum": 0},
     });
+    let seconds = json!({
+        "description": "When it makes sense to ask again, in seconds; not with every problem",
+        "schema": {"type": "integer", "minimum": 1},
+    });
     let min_height = json!({
         "name": "min_height",
         "in": "query",
@@ -133,8 +142,12 @@ pub(crate) fn document() -> Value {
                 }
                 parameters.as_array_mut().expect("it is a list").push(min_height.clone());
             }
-            for (_, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+            let responses = operation["responses"].as_object_mut();
+            for (status, response) in responses.into_iter().flatten() {
                 response["headers"]["Cairn-Height"] = height.clone();
+                if ["429", "503"].contains(&status.as_str()) {
+                    response["headers"]["Retry-After"] = seconds.clone();
+                }
             }
         }
     }
@@ -148,9 +161,12 @@ pub(crate) fn text() -> String {
 }
 
 /// This document
+///
+/// The OpenAPI document of the API that this validator serves.
 #[utoipa::path(
     get,
     path = "/api/v2/openapi.json",
+    operation_id = "get_openapi",
     tag = "federation",
     responses((status = 200, description = "OpenAPI 3.1", body = Object), Unwell),
 )]
@@ -172,13 +188,21 @@ pub(super) async fn to_page() -> Response {
 }
 
 /// A page to try the API at.
-pub(super) async fn page(path: Option<Path<String>>) -> Response {
+pub(super) async fn page() -> Response {
+    file("index.html")
+}
+
+/// What the page is made of.
+pub(super) async fn part(Segment(path): Segment) -> Response {
+    if path.is_empty() { Failure::NotFound.v2() } else { file(&path) }
+}
+
+fn file(path: &str) -> Response {
     static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> = LazyLock::new(|| {
         let config = utoipa_swagger_ui::Config::new(["../openapi.json"]);
         Arc::new(config.validator_url("none").display_request_duration(true))
     });
-    let path = path.map(|Path(path)| path).unwrap_or_default();
-    let file = match utoipa_swagger_ui::serve(&path, Arc::clone(&CONFIG)) {
+    let file = match utoipa_swagger_ui::serve(path, Arc::clone(&CONFIG)) {
         Ok(Some(file)) => file,
         Ok(None) => return Failure::NotFound.v2(),
         Err(error) => return Failure::Trouble(error.to_string()).v2(),
