@@ -99,6 +99,19 @@ impl Story {
         let last = self.blocks.last().unwrap();
         assert_eq!(tip, Tip::after(&last.header, state.root()));
         assert_eq!(state.rows(), 4);
+        assert_eq!(*store.tips().borrow(), tip.height);
+        // Single transactions first: reading blocks keeps them in memory.
+        for (height, block) in (1..).zip(&self.blocks) {
+            for (index, bytes) in (0..).zip(&block.body) {
+                let read = store.transaction(place(height, index)).unwrap();
+                assert_eq!(read.as_ref(), Some(bytes), "transaction {index} of block {height}");
+            }
+            let beyond = place(height, block.header.transactions);
+            assert_eq!(store.transaction(beyond).unwrap(), None);
+        }
+        for nowhere in [place(0, 0), place(tip.height.0 + 1, 0), place(u64::MAX, u32::MAX)] {
+            assert_eq!(store.transaction(nowhere).unwrap(), None);
+        }
         for (height, block) in (1..).zip(&self.blocks) {
             assert_eq!(store.block(Height(height)).unwrap().as_ref(), Some(block));
         }

@@ -38,7 +38,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::watch;
 
 use self::{
-    files::{Directory, trouble},
+    files::{Directory, corrupt, trouble},
     index::{Fate, Index},
     outputs::Outputs,
     pending::Pending,
@@ -431,6 +431,30 @@ impl Store for Embedded {
             shared.recent.lock().put(Arc::clone(block));
         }
         Ok(block)
+    }
+
+    fn transaction(&self, place: Place) -> Result<Option<Arc<[u8]>>, StoreError> {
+        let shared = &self.shared;
+        if place.height > shared.state.read().tip.height {
+            return Ok(None);
+        }
+        let kept = shared.recent.lock().get(place.height);
+        if let Some(block) = kept {
+            return Ok(block.body.get(place.index as usize).cloned());
+        }
+        // What the index has not taken in yet was stored a moment ago: it is kept, mostly.
+        let Some(within) = shared.index.body(place)? else {
+            let block = self.block(place.height)?;
+            return Ok(block.and_then(|block| block.body.get(place.index as usize).cloned()));
+        };
+        let Some(head) = shared.log.read_part(place.height, 0..Block::HEAD_BYTES)? else {
+            return Ok(None);
+        };
+        let start = Block::body_at(&head).ok_or_else(|| {
+            corrupt(&shared.blocks, 0, format!("block {} does not begin as one", place.height))
+        })?;
+        let part = start + within.start..start + within.end;
+        Ok(shared.log.read_part(place.height, part)?.map(Arc::from))
     }
 
     fn locate(&self, id: &TransactionId) -> Result<Option<Located>, StoreError> {
