@@ -41,12 +41,16 @@ pub(super) struct Options {
     pub(super) batch_bytes: usize,
     /// While blocks keep coming, what is new is shown that often. After a pause it is at once.
     pub(super) pause: Duration,
+    /// Whether stopping waits for files that are being merged. A process that ends does not
+    /// care; one that opens the same directory again at once does.
+    pub(super) finish_merges: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let pause = Duration::from_millis(200);
-        Self { batch_documents: 20_000, batch_bytes: 16 * 1024 * 1024, pause }
+        let (batch_documents, batch_bytes) = (20_000, 16 * 1024 * 1024);
+        Self { batch_documents, batch_bytes, pause, finish_merges: false }
     }
 }
 
@@ -124,37 +128,37 @@ impl Feed {
         loop {
             let tip = *tips.borrow_and_update();
             while self.opened.mark.height < tip && !*stopping.borrow() {
-                self.take_next()?
-                    .into_iter()
-                    .try_for_each(|document| writer.add_document(document).map(|_| ()))?;
+                for document in self.take_next()? {
+                    writer.add_document(document)?;
+                }
                 if self.is_full() {
                     self.commit(&mut writer)?;
                 }
             }
-            let pause = self.options.pause.saturating_sub(self.since_commit.elapsed());
             let new = self.opened.mark.height > *self.shared.heights.borrow();
-            if *stopping.borrow() || (new && pause.is_zero()) {
-                if new {
-                    self.commit(&mut writer)?;
-                }
+            let pause = self.options.pause.saturating_sub(self.since_commit.elapsed());
+            if new && (pause.is_zero() || *stopping.borrow()) {
+                self.commit(&mut writer)?;
             } else if new {
                 let _ = runtime
                     .block_on(async { tokio::time::timeout(pause, stopping.changed()).await });
                 continue;
             }
-            if *stopping.borrow() {
-                return Ok(());
-            }
-            let more = runtime.block_on(async {
-                tokio::select! {
-                    changed = tips.changed() => changed.is_ok(),
-                    changed = stopping.changed() => changed.is_ok(),
-                }
-            });
-            if !more {
-                return Ok(());
+            let goes_on = !*stopping.borrow()
+                && runtime.block_on(async {
+                    tokio::select! {
+                        changed = tips.changed() => changed.is_ok(),
+                        changed = stopping.changed() => changed.is_ok(),
+                    }
+                });
+            if !goes_on {
+                break;
             }
         }
+        if self.options.finish_merges {
+            writer.wait_merging_threads()?;
+        }
+        Ok(())
     }
 
     fn is_full(&self) -> bool {

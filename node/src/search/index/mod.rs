@@ -64,6 +64,8 @@ use crate::{
 const SCORED_MAX: usize = 1000;
 /// The same when phrases decide, which only reading tells.
 const READ_MAX: usize = 10_000;
+/// So many ids are looked up in what is asked for.
+const IDS_MAX: usize = 64;
 
 /// The index of a store.
 pub(super) struct Index {
@@ -176,8 +178,10 @@ impl Index {
         let snapshot = self.snapshot();
         let height = snapshot.height;
         let mut places = self.ask(|| self.candidates(&snapshot, collection, &wanted, most))?;
-        // An id is text as well, and is looked up where ids are.
-        for id in wanted.words.iter().filter_map(|word| word.parse::<TransactionId>().ok()) {
+        // An id is text as well, and is looked up where ids are: in what was asked for itself,
+        // since words that come out of it are stemmed.
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+        for id in words.filter_map(|word| word.parse::<TransactionId>().ok()).take(IDS_MAX) {
             if let Some(Located::Committed(place)) = self.store.locate(&id)?
                 && place.height <= height
             {

@@ -118,7 +118,12 @@ impl Ledger {
 
     fn search(&self, scratch: &Scratch) -> Search {
         let store = Arc::clone(&self.store);
-        let options = Options { batch_documents: 3, batch_bytes: 1 << 20, pause: Duration::ZERO };
+        let options = Options {
+            batch_documents: 3,
+            batch_bytes: 1 << 20,
+            pause: Duration::ZERO,
+            finish_merges: true,
+        };
         let index =
             Index::open_with(&scratch.0, Arc::clone(&store), Arc::default(), options).unwrap();
         Search { store, index: Some(index) }
@@ -243,7 +248,8 @@ struct Asked {
 fn asked() -> impl Strategy<Value = Asked> {
     use proptest::option::weighted;
     let rows = (any::<bool>(), weighted(0.8, filter()), weighted(0.6, path()), any::<bool>());
-    let outputs = (weighted(0.2, 0..3_u32), weighted(0.2, any::<usize>()), weighted(0.5, any()));
+    let outputs =
+        (weighted(0.2, 0..3_u32), weighted(0.2, any::<usize>()), weighted(0.5, any::<bool>()));
     (rows, outputs, weighted(0.3, 0..8_u64), 1..6_usize).prop_map(
         |((assets, filter, sort, descending), (owner, asset, spent), as_of, most)| Asked {
             assets,
@@ -305,7 +311,7 @@ proptest! {
         asked in vec(asked(), 30),
         words in vec(WORDS, 10),
     ) {
-        let (mut ledger, scratch) = (Ledger::new(), Scratch::new());
+        let (mut ledger, mut scratch) = (Ledger::new(), Scratch::new());
         let mut search = ledger.search(&scratch);
         for (before, steps) in &blocks {
             match before {
@@ -316,7 +322,7 @@ proptest! {
                 }
                 Before::Lose => {
                     drop(search);
-                    fs::remove_dir_all(&scratch.0).unwrap();
+                    scratch = Scratch::new();
                     search = ledger.search(&scratch);
                 }
             }
