@@ -20,7 +20,7 @@ demo: ## Starts a federation of four validators and tells its story
 	@e2e/demo.sh target/release/cairn
 
 .PHONY: test
-test: check test-rust test-driver test-wasm test-demo test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
+test: check test-rust test-driver test-driver-python test-openapi test-wasm test-demo test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
 	@echo "make test: all passed"
 
 # One set of features for everything in the workspace, so that nothing is built twice.
