@@ -744,3 +744,21 @@ async fn a_page_of_large_rows_is_shorter_and_the_next_goes_on() {
     let ids: BTreeSet<_> = all.iter().map(|row| row["id"].to_string()).collect();
     assert_eq!((all.len(), ids.len()), (before + 80, before + 80), "none twice, none left out");
 }
+
+#[test]
+fn the_page_about_the_api_names_the_routes_that_are_there_and_no_others() {
+    let page = include_str!("../../../../docs/api.md");
+    let served: Vec<_> = v2::described().into_iter().map(|(path, _)| path).collect();
+    let named = |path: &str| {
+        ["GET", "POST"].iter().any(|method| page.contains(&format!("`{method} {path}`")))
+    };
+    for path in &served {
+        assert!(named(path), "docs/api.md does not name {path}");
+    }
+    let spoken = page
+        .split('`')
+        .filter_map(|text| text.strip_prefix("GET ").or_else(|| text.strip_prefix("POST ")));
+    for path in spoken.filter(|path| path.starts_with("/api/v2")) {
+        assert!(served.contains(&path), "docs/api.md names {path}, which is not served");
+    }
+}

@@ -61,6 +61,10 @@ pub(super) enum Reports {
     Many(Vec<Report>),
 }
 
+/// Largest body of one transaction: more than any may have, so that one that is somewhat too
+/// large hears its own reason.
+const SINGLE_BYTES_MAX: usize = 1024 * 1024;
+
 /// What the answer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
@@ -115,6 +119,9 @@ async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
     let items = match slices::form(&received.bytes, lines) {
         Form::Object => {
             charge(&head.extensions, 1)?;
+            if received.bytes.len() > SINGLE_BYTES_MAX {
+                return Err(Failure::BodyTooLarge(SINGLE_BYTES_MAX));
+            }
             let bytes = Arc::from(received.bytes.as_slice());
             return take_one(api, bytes, wait).await;
         }

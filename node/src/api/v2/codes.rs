@@ -10,11 +10,13 @@ const OF_REQUESTS: &[&str] = &[
     "BODY_BROKEN",
     "BODY_TIMEOUT",
     "BODY_TOO_LARGE",
+    "CONDITION_UNMET",
     "CURSOR_INVALID",
     "FILTER_SYNTAX",
     "FORBIDDEN",
     "HEIGHT_NOT_REACHED",
     "INPUT_PENDING",
+    "ISSUER_UNREACHABLE",
     "JSON_EMPTY",
     "JSON_NUMBER",
     "JSON_SYNTAX",
@@ -27,11 +29,14 @@ const OF_REQUESTS: &[&str] = &[
     "POOL_FULL",
     "QUERY_TOO_MUCH",
     "RATE_LIMITED",
+    "REQUEST_TIMEOUT",
     "STOPPING",
     "STORAGE_FULL",
+    "STREAMS_FULL",
     "TROUBLE",
     "TX_NOT_DECIDED",
     "UNAUTHORIZED",
+    "UPGRADE_REQUIRED",
 ];
 
 /// All, each once, in order.

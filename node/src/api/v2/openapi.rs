@@ -18,7 +18,7 @@ use super::{
     super::{Segment, Shared, error::Failure},
     assets, batch, blocks, codes, federation,
     question::Question,
-    schema, select, transactions,
+    receipts, schema, select, stream, transactions,
 };
 
 /// What went wrong (RFC 9457).
@@ -93,6 +93,8 @@ pub(super) enum Unwell {
         (name = "outputs", description = "Who holds what"),
         (name = "blocks", description = "What was decided, and the proof"),
         (name = "federation", description = "Who decides, and how this validator stands"),
+        (name = "receipts", description = "Proof, for anyone, that a transaction was decided"),
+        (name = "stream", description = "What is decided, as it is decided"),
     ),
     paths(
         federation::index,
@@ -108,6 +110,8 @@ pub(super) enum Unwell {
         blocks::header,
         federation::validators,
         federation::status,
+        receipts::verify,
+        stream::get,
         openapi,
     ),
 )]
@@ -132,9 +136,22 @@ pub(crate) fn document() -> Value {
                         Give the height of your last write to read what you wrote.",
         "schema": {"type": "integer", "format": "int64", "minimum": 0},
     });
+    let refusals = json!({
+        "401": "A key or token is asked for here, and none, or none that is good, was shown",
+        "403": "The key or token is good, but not for this",
+        "408": "The answer took longer than answers may",
+    });
     let paths = document["paths"].as_object_mut().into_iter().flatten();
     for (_, path) in paths {
         for (method, operation) in path.as_object_mut().into_iter().flatten() {
+            // Who lets whom in is configuration: every route may say so.
+            for (status, description) in refusals.as_object().into_iter().flatten() {
+                let responses = &mut operation["responses"];
+                if responses[status].is_null() {
+                    responses[status] = problem(description);
+                }
+            }
+            operation["security"] = json!([{}, {"bearer": []}]);
             if method == "get" {
                 let parameters = &mut operation["parameters"];
                 if parameters.is_null() {
@@ -151,8 +168,18 @@ pub(crate) fn document() -> Value {
             }
         }
     }
+    document["components"]["securitySchemes"]["bearer"] = json!({
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key or an OpenID Connect token, where the validator asks for one",
+    });
     document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] = codes::all();
     document
+}
+
+fn problem(description: &Value) -> Value {
+    let schema = json!({"schema": {"$ref": "#/components/schemas/Problem"}});
+    json!({"description": description, "content": {"application/problem+json": schema}})
 }
 
 /// The document as text, as it is kept with the sources.
