@@ -46,8 +46,8 @@ const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(super) enum Sent {
     /// A transaction.
     One(schema::Transaction),
-    /// Up to 1,000 of them.
-    Many(Vec<schema::Transaction>),
+    /// Up to 1,000 of them. One that is no transaction is told so in its report.
+    Many(Vec<schema::Anything>),
 }
 
 /// One report, or one for each transaction of a list.

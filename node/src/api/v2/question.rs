@@ -16,6 +16,9 @@ pub(super) const LIMIT_MAX: usize = 1000;
 /// Rows of a page, where nothing else is asked for.
 pub(super) const LIMIT_USUAL: usize = 100;
 
+/// Largest height that is read: what other languages' integers hold, too.
+const HEIGHT_MAX: u64 = i64::MAX.cast_unsigned();
+
 /// Most bytes of what came in that go out again.
 const ECHO_BYTES_MAX: usize = 100;
 
@@ -102,7 +105,8 @@ impl Question {
     }
 
     pub(super) fn height(&self, name: &'static str) -> Result<Option<Height>, Failure> {
-        self.read(name, "a height (a whole number)", |text| number(text).map(Height))
+        let fits = |text: &str| number(text).filter(|height| *height <= HEIGHT_MAX).map(Height);
+        self.read(name, "a height (a whole number)", fits)
     }
 
     pub(super) fn transaction(&self, name: &'static str) -> Result<Option<TransactionId>, Failure> {

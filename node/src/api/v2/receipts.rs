@@ -120,6 +120,7 @@ impl From<Proven> for Proof {
 #[utoipa::path(
     post,
     path = "/api/v2/receipts/verify",
+    operation_id = "verify_receipt",
     tag = "receipts",
     summary = "Check a receipt",
     description = "Checks a receipt against the genesis of this validator: the transaction, its \

@@ -65,3 +65,8 @@ pub(super) struct Transaction {
     #[schema(value_type = Vec<Object>)]
     outputs: Vec<serde_json::Value>,
 }
+
+/// Any JSON object.
+#[derive(ToSchema)]
+#[schema(value_type = Object)]
+pub(super) struct Anything(serde_json::Value);

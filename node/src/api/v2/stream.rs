@@ -53,6 +53,7 @@ const RETRY_MS: u32 = 1000;
 #[utoipa::path(
     get,
     path = "/api/v2/stream",
+    operation_id = "follow",
     tag = "stream",
     params(
         ("from" = Option<String>, Query, description = "Where to begin: a height (all of that \
@@ -117,7 +118,7 @@ async fn follow(
 
 fn behind(last: &HeaderValue) -> Result<Next, Failure> {
     let id: Option<EventId> = last.to_str().ok().and_then(|text| text.parse().ok());
-    let wanted = "an event id is wanted, as in 1042 or 1042:7".to_owned();
+    let wanted = "an event id would be fine, as in 1042 or 1042:7".to_owned();
     id.map(Next::behind).ok_or(Failure::Value { name: "Last-Event-ID", wanted })
 }
 
@@ -138,32 +139,36 @@ fn wanted(uri: &Uri) -> Result<Wanted, Failure> {
     }
     let mut filter = Filter::default();
     let (mut next, mut kinds, mut min_height) = (None, Vec::new(), None);
-    for (name, text) in &pairs {
+    for (at, (name, text)) in pairs.iter().enumerate() {
+        let once = ["from", "refused", "min_height"].contains(&name.as_str());
+        if once && pairs[..at].iter().any(|(before, _)| before == name) {
+            return Err(invalid("query", &format!("{name} is there twice, once would be fine")));
+        }
         match name.as_str() {
             "from" => next = Some(from(text)?),
             "asset_id" => {
                 let hash = text.parse().ok();
                 filter.assets.push(
-                    hash.ok_or_else(|| invalid("asset_id", "64 hexadecimal digits are wanted"))?,
+                    hash.ok_or_else(|| invalid("asset_id", "64 hexadecimal digits would be fine"))?,
                 );
             }
             "operation" => {
                 let known = Operation::named(text);
                 filter.operations.push(known.ok_or_else(|| {
-                    invalid("operation", "CREATE, TRANSFER, VALIDATOR_ELECTION, CHAIN_MIGRATION_ELECTION or VOTE is wanted")
+                    invalid("operation", "CREATE, TRANSFER, VALIDATOR_ELECTION, CHAIN_MIGRATION_ELECTION or VOTE would be fine")
                 })?);
             }
             "public_key" => {
                 let key = text.parse().ok();
-                filter.owners.push(
-                    key.ok_or_else(|| invalid("public_key", "an ed25519 key in base58 is wanted"))?,
-                );
+                filter.owners.push(key.ok_or_else(|| {
+                    invalid("public_key", "an ed25519 key in base58 would be fine")
+                })?);
             }
             "events" => kinds.push(kind(text)?),
             "refused" => {
                 let said = text.parse().ok();
                 filter.refused =
-                    said.ok_or_else(|| invalid("refused", "true or false is wanted"))?;
+                    said.ok_or_else(|| invalid("refused", "true or false would be fine"))?;
             }
             "min_height" => {
                 let height = text.parse().ok().map(Height);
@@ -183,9 +188,9 @@ fn wanted(uri: &Uri) -> Result<Wanted, Failure> {
 
 /// A height is where to begin; a transaction's id is what was seen already.
 fn from(text: &str) -> Result<Next, Failure> {
-    let id: EventId = text
-        .parse()
-        .map_err(|_| invalid("from", "a height or an event id is wanted, as in 1042 or 1042:7"))?;
+    let id: EventId = text.parse().map_err(|_| {
+        invalid("from", "a height or an event id would be fine, as in 1042 or 1042:7")
+    })?;
     Ok(match id.index {
         Some(_) => Next::behind(id),
         None => Next::of(id.height),
@@ -202,7 +207,7 @@ fn kind(text: &str) -> Result<EventKind, Failure> {
     match text {
         "transaction" => Ok(EventKind::Transaction),
         "block" => Ok(EventKind::Block),
-        _ => Err(invalid("events", "transaction or block is wanted")),
+        _ => Err(invalid("events", "transaction or block would be fine")),
     }
 }
 
