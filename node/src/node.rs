@@ -314,9 +314,10 @@ impl Running {
             since: Stopwatch::start(),
         };
         let (status_sender, status) = watch::channel(telling.status(&shell.status().borrow()));
+        let scheme = if config.api.tls.is_some() { "wss" } else { "ws" };
         let settings = ApiSettings {
             streams_url: format!(
-                "ws://{}/api/v1/streams/valid_transactions",
+                "{scheme}://{}/api/v1/streams/valid_transactions",
                 config.listen.api_events
             ),
             access: doors.access,

@@ -179,7 +179,12 @@ impl Visit {
             None => Wire::Plain(stream),
             Some(tls) => {
                 let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-                match timeout(limits.head_timeout, handshake).await {
+                let shaken = tokio::select! {
+                    shaken = timeout(limits.head_timeout, handshake) => shaken,
+                    () = self.place.asked_to_leave() => return,
+                    () = told(&mut self.stop) => return,
+                };
+                match shaken {
                     Ok(Ok(stream)) => Wire::Tls(Box::new(stream)),
                     Ok(Err(error)) => return tracing::trace!(%error, "a TLS handshake failed"),
                     Err(_) => return,

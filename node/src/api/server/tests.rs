@@ -200,6 +200,7 @@ async fn when_all_places_are_taken_who_idles_longest_makes_room() {
 
     assert!(server.ask(HELLO).await.ends_with("hello"));
     assert_eq!(server.hear(half).await, "", "it is over for half a head");
+    server.until(|server| server.metrics.http_connections.get() == 2).await;
     let _newer = server.say("").await;
     server.until(|server| server.metrics.http_connections.get() == 3).await;
     assert!(server.ask(HELLO).await.ends_with("hello"));
