@@ -5,7 +5,14 @@
 //! connections, `socket` is one connection's bytes, `tls` what protects them, `descriptors`
 //! what the operating system allows.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::Request, http::StatusCode, response::Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -161,16 +168,25 @@ impl Visit {
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        // Who says nothing costs no buffers, and whatever the next steps need is put on the
-        // heap once they are taken.
+        // Who says nothing costs no buffers.
         let spoken = tokio::select! {
             spoken = timeout(limits.head_timeout, stream.readable()) => spoken.is_ok(),
             () = self.place.asked_to_leave() => false,
             () = told(&mut self.stop) => false,
         };
         if spoken {
-            Box::pin(self.converse(stream, router)).await;
+            self.conversation(stream, router).await;
         }
+    }
+
+    /// On the heap, and made by a function of its own: else its room would be part of every
+    /// connection from the start.
+    fn conversation(
+        self,
+        stream: TcpStream,
+        router: Router,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(self.converse(stream, router))
     }
 
     async fn converse(mut self, stream: TcpStream, router: Router) {
