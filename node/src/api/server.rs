@@ -168,9 +168,11 @@ impl Visit {
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        // Who says nothing costs no buffers.
+        // Who says nothing costs no buffers. Peeking asks the socket itself: that it is readable
+        // would only be a hint, and was seen to be a wrong one.
+        let mut first = [0];
         let spoken = tokio::select! {
-            spoken = timeout(limits.head_timeout, stream.readable()) => spoken.is_ok(),
+            spoken = timeout(limits.head_timeout, stream.peek(&mut first)) => spoken.is_ok(),
             () = self.place.asked_to_leave() => false,
             () = told(&mut self.stop) => false,
         };
