@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this is a test: what must not happen ends it")]
 
+#[path = "processes/access.rs"]
+mod access;
 #[path = "processes/client.rs"]
 mod client;
 #[path = "processes/commands.rs"]

@@ -5,7 +5,14 @@
 //! connections, `socket` is one connection's bytes, `tls` what protects them, `descriptors`
 //! what the operating system allows.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Extension, Router,
@@ -203,16 +210,27 @@ impl Visit {
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        // Who says nothing costs no buffers, and whatever the next steps need is put on the
-        // heap once they are taken.
+        // Who says nothing costs no buffers. Peeking asks the socket itself: that it is readable
+        // would only be a hint, and was seen to be a wrong one.
+        let mut first = [0];
         let spoken = tokio::select! {
-            spoken = timeout(limits.head_timeout, stream.readable()) => spoken.is_ok(),
+            spoken = timeout(limits.head_timeout, stream.peek(&mut first)) => spoken.is_ok(),
             () = self.place.asked_to_leave() => false,
             () = told(&mut self.stop) => false,
         };
         if spoken {
-            Box::pin(self.converse(stream, router)).await;
+            self.conversation(stream, router).await;
         }
+    }
+
+    /// On the heap, and made by a function of its own: else its room would be part of every
+    /// connection from the start.
+    fn conversation(
+        self,
+        stream: TcpStream,
+        router: Router,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(self.converse(stream, router))
     }
 
     async fn converse(mut self, stream: TcpStream, router: Router) {
@@ -221,7 +239,12 @@ impl Visit {
             None => Wire::Plain(stream),
             Some(tls) => {
                 let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-                match timeout(limits.head_timeout, handshake).await {
+                let shaken = tokio::select! {
+                    shaken = timeout(limits.head_timeout, handshake) => shaken,
+                    () = self.place.asked_to_leave() => return,
+                    () = told(&mut self.stop) => return,
+                };
+                match shaken {
                     Ok(Ok(stream)) => Wire::Tls(Box::new(stream)),
                     Ok(Err(error)) => return tracing::trace!(%error, "a TLS handshake failed"),
                     Err(_) => return,

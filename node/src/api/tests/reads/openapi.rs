@@ -186,3 +186,18 @@ async fn the_page_to_try_it_at_loads_nothing_from_elsewhere() {
         assert_eq!(answer, (404, "application/problem+json"), "{path}");
     }
 }
+
+#[test]
+fn the_page_about_the_api_names_the_routes_that_are_there_and_no_others() {
+    let page = include_str!("../../../../../docs/api.md");
+    let served: Vec<_> = v2::described().into_iter().map(|(path, _)| path).collect();
+    for path in &served {
+        let named = ["GET", "POST"].map(|method| page.contains(&format!("`{method} {path}`")));
+        assert!(named.contains(&true), "docs/api.md does not name {path}");
+    }
+    let asked = |text: &'static str| text.strip_prefix("GET ").or(text.strip_prefix("POST "));
+    let spoken = page.split('`').filter_map(asked);
+    for path in spoken.filter(|path| path.starts_with("/api/v2")) {
+        assert!(served.contains(&path), "docs/api.md names {path}, which is not served");
+    }
+}
