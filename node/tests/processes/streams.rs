@@ -9,7 +9,7 @@ use std::{
     net::TcpStream,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -218,12 +218,12 @@ impl Reader {
 }
 
 /// Has so many assets made, through whichever validator answers.
-fn load(ports: &[u16], made: &AtomicUsize, wanted: usize, stop: &AtomicBool) {
+fn load(ports: &[u16], made: &AtomicUsize, wanted: usize) {
     let client = Client::new();
     let owner = SigningKey::from_seed(clock::random());
     let mut at = usize::from(owner.public().0[0]);
     for number in 0.. {
-        if made.load(Ordering::SeqCst) >= wanted || stop.load(Ordering::SeqCst) {
+        if made.load(Ordering::SeqCst) >= wanted {
             return;
         }
         let batch: Vec<_> = (0..BATCH).map(|i| asset(number * BATCH + i, &owner, 0)).collect();
@@ -260,12 +260,12 @@ fn readers_miss_nothing(name: &str, kind: Kind, wanted: usize, most: u64) {
     let reader =
         Reader { kind, ports: ports.clone(), dice: Dice(seed), most, end: Arc::clone(&end) };
     let reader = std::thread::spawn(move || reader.read_all());
-    let (made, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let made = Arc::new(AtomicUsize::new(0));
     let watch = Stopwatch::start();
     let loads: Vec<_> = (0..3)
         .map(|_| {
-            let (ports, made, stop) = (ports.clone(), Arc::clone(&made), Arc::clone(&stop));
-            std::thread::spawn(move || load(&ports, &made, wanted, &stop))
+            let (ports, made) = (ports.clone(), Arc::clone(&made));
+            std::thread::spawn(move || load(&ports, &made, wanted))
         })
         .collect();
     let reached = |part: usize| {
@@ -285,7 +285,6 @@ fn readers_miss_nothing(name: &str, kind: Kind, wanted: usize, most: u64) {
     for load in loads {
         load.join().expect("clients do not panic");
     }
-    stop.store(true, Ordering::SeqCst);
     let seconds = watch.seconds();
     // One more block for each, so that the end is one that comes after everything else.
     let last = federation.nodes[victim].commits();
@@ -373,7 +372,7 @@ fn five_hundred_streams_are_all_told_and_cost_little() {
     });
     let idle = resident(node);
     let made = AtomicUsize::new(0);
-    load(&[node.api], &made, 2 * BATCH, &AtomicBool::new(false));
+    load(&[node.api], &made, 2 * BATCH);
     for reader in readers {
         reader.join().expect("readers do not panic");
     }
