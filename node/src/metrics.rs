@@ -69,6 +69,12 @@ pub struct Metrics {
     pub http_connections_evicted: IntCounter,
     /// Unix time at which the API's certificate ends; 0 without TLS.
     pub tls_certificate_expiry: IntGauge,
+    /// Event streams that are open, by `kind` (`v1`, `sse`, `websocket`).
+    pub streams: IntGaugeVec,
+    /// Events that readers of streams were told, by `kind`.
+    pub stream_events: IntCounterVec,
+    /// Readers of streams that were sent away, by `reason` (`slow`, `behind`, `silent`, `trouble`).
+    pub stream_readers_dropped: IntCounterVec,
     /// Memory of this process that is resident.
     pub resident_bytes: IntGauge,
     /// Always 1; `version` says what runs.
@@ -100,6 +106,9 @@ impl Maker<'_> {
     }
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         self.put(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.put(IntGaugeVec::new(Opts::new(name, help), labels))
     }
     fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
         self.put(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
@@ -193,6 +202,17 @@ impl Metrics {
                 "cairn_tls_certificate_expiry_seconds",
                 "Unix time at which the certificate of the API ends; 0 without TLS",
             ),
+            streams: make.gauges("cairn_streams", "Open event streams", &["kind"]),
+            stream_events: make.counters(
+                "cairn_stream_events_total",
+                "Events that readers of streams were told",
+                &["kind"],
+            ),
+            stream_readers_dropped: make.counters(
+                "cairn_stream_readers_dropped_total",
+                "Readers of streams that were sent away",
+                &["reason"],
+            ),
             resident_bytes: make
                 .gauge("cairn_process_resident_bytes", "Resident memory of this process"),
             build_info: make.put(IntGaugeVec::new(
@@ -248,11 +268,14 @@ impl Metrics {
             http_request,
             http_connections_evicted,
             tls_certificate_expiry,
+            streams,
+            stream_events,
+            stream_readers_dropped,
             resident_bytes,
             build_info,
             start_time,
         } = self;
-        let all: [&dyn Collector; 26] = [
+        let all: [&dyn Collector; 29] = [
             height,
             round,
             voting,
@@ -276,6 +299,9 @@ impl Metrics {
             http_request,
             http_connections_evicted,
             tls_certificate_expiry,
+            streams,
+            stream_events,
+            stream_readers_dropped,
             resident_bytes,
             build_info,
             start_time,

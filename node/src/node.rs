@@ -45,6 +45,7 @@ use crate::{
     query::Query,
     search::Search,
     store::{Located, Store, StoreError, embedded::Embedded},
+    streams::StreamLimits,
 };
 
 /// A node that is further behind the best that a peer has shown is not ready.
@@ -121,6 +122,7 @@ struct Opened {
 struct Ports {
     mesh: TcpListener,
     api: TcpListener,
+    api_events: TcpListener,
     admin: TcpListener,
 }
 
@@ -129,6 +131,7 @@ impl Ports {
         Ok(Self {
             mesh: listen(config.listen.mesh, "mesh").await?,
             api: listen(config.listen.api, "API").await?,
+            api_events: listen(config.listen.api_events, "events").await?,
             admin: listen(config.listen.admin, "admin").await?,
         })
     }
@@ -319,6 +322,7 @@ impl Running {
             streams_port: config.listen.api_events.port(),
             tls: config.api.tls.is_some(),
             access: doors.access,
+            streams: StreamLimits { streams: config.streams, ..StreamLimits::default() },
             ..ApiSettings::default()
         };
         let query = Arc::new(Query::new(Arc::clone(&store), genesis));
@@ -333,7 +337,8 @@ impl Running {
         });
         let (stop_serving, stop) = watch::channel(false);
         let servers = vec![
-            tokio::spawn(serve(ports.api, api.router(), doors.api, stop.clone())),
+            tokio::spawn(serve(ports.api, api.router(), doors.api.clone(), stop.clone())),
+            tokio::spawn(serve(ports.api_events, api.events_router(), doors.api, stop.clone())),
             tokio::spawn(serve(ports.admin, api.admin_router(), doors.admin, stop)),
             tokio::spawn(telling.keep_telling(shell.status(), status_sender)),
         ];

@@ -242,6 +242,12 @@ impl Query {
         })
     }
 
+    /// A block as it was decided, refused transactions and certificate included: true at every
+    /// height from its own on. Not kept, unlike what single transactions are read from.
+    pub fn decided(&self, height: Height) -> Result<Option<Arc<Block>>, StoreError> {
+        self.store.block(height)
+    }
+
     /// The block that commits a transaction.
     pub fn block_of(&self, id: &TransactionId) -> Result<At<Option<Height>>, StoreError> {
         self.at(|| match self.store.locate(id)? {

@@ -14,5 +14,7 @@ mod crashes;
 mod federation;
 #[path = "processes/idle.rs"]
 mod idle;
+#[path = "processes/streams.rs"]
+mod streams;
 #[path = "processes/trouble.rs"]
 mod trouble;

@@ -104,6 +104,10 @@ pub(super) enum Failure {
     UnknownParameter { name: String, known: String },
     #[error("text_search cannot be empty")]
     SearchEmpty,
+    #[error("this is a WebSocket: ask as RFC 6455 says, version 13, with `Upgrade: websocket`")]
+    NoUpgrade,
+    #[error("{0} streams are open, the most that there may be; try again in {STREAMS_RETRY_S} s")]
+    TooManyStreams(usize),
     #[error("Unknown arguments: {0}")]
     UnknownArguments(String),
     #[error("Not found")]
@@ -192,6 +196,12 @@ impl Failure {
                 (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", "too many at once")
             }
             Self::TooMuch(_) => (StatusCode::BAD_REQUEST, "QUERY_TOO_MUCH", "too much at once"),
+            Self::NoUpgrade => {
+                (StatusCode::UPGRADE_REQUIRED, "UPGRADE_REQUIRED", "ask for a WebSocket")
+            }
+            Self::TooManyStreams(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "STREAMS_FULL", "too many follow")
+            }
             Self::UnknownArguments(_) | Self::UnknownParameter { .. } => {
                 (StatusCode::BAD_REQUEST, "PARAM_UNKNOWN", "a parameter is unknown")
             }
@@ -284,6 +294,13 @@ impl Failure {
             Self::RateLimited { retry_after_s } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
             }
+            Self::TooManyStreams(_) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(STREAMS_RETRY_S));
+            }
+            Self::NoUpgrade => {
+                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
             Self::Unauthorized(_) => {
                 headers.insert(
                     header::WWW_AUTHENTICATE,
@@ -313,6 +330,9 @@ impl Failure {
         response
     }
 }
+
+/// Streams last: who found no place need not ask again at once.
+const STREAMS_RETRY_S: u64 = 10;
 
 const REFUSED: &str = "the transaction is refused";
 

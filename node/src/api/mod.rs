@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`server`] sockets and what they may cost; [`access`] who may come in and
 //! how often; `body` what a request may bring; `admission` the door, where bytes become admitted transactions; `v1` BigchainDB 2.x
-//! as its drivers know it; `v2` Cairn's own; `admin` for those who run it; `error` the one map
+//! as its drivers know it; `v2` Cairn's own; `websocket` how streams talk; `admin` for those who run it; `error` the one map
 //! from what went wrong to what a client reads.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -23,6 +23,7 @@ use crate::{
     metrics::Metrics,
     query::{At, Query, StoreError},
     search::Search,
+    streams::{StreamLimits, Streams},
 };
 
 pub mod access;
@@ -35,6 +36,7 @@ pub mod server;
 pub mod status;
 mod v1;
 mod v2;
+mod websocket;
 mod witness;
 
 #[cfg(test)]
@@ -71,6 +73,8 @@ pub struct ApiSettings {
     pub commit_timeout: Duration,
     /// Who may come in.
     pub access: Arc<Access>,
+    /// What event streams may cost.
+    pub streams: StreamLimits,
 }
 
 impl Default for ApiSettings {
@@ -82,6 +86,7 @@ impl Default for ApiSettings {
             height_patience: Duration::from_secs(2),
             commit_timeout: Duration::from_secs(30),
             access: Access::for_everyone(),
+            streams: StreamLimits::default(),
         }
     }
 }
@@ -114,6 +119,7 @@ pub struct Api {
     settings: ApiSettings,
     admission: Admission,
     bodies: BodyBudget,
+    streams: Arc<Streams>,
 }
 
 /// What each route is given.
@@ -137,12 +143,32 @@ impl Api {
         let ApiParts { query, search, intake, metrics, status, settings } = parts;
         let admission = Admission::open(Arc::clone(&query), Arc::clone(&metrics));
         let bodies = BodyBudget::of(settings.access.settings().body_bytes);
-        Arc::new(Self { query, search, intake, metrics, status, settings, admission, bodies })
+        let streams = Streams::new(Arc::clone(&query), Arc::clone(&metrics), settings.streams);
+        Arc::new(Self {
+            query,
+            search,
+            intake,
+            metrics,
+            status,
+            settings,
+            admission,
+            bodies,
+            streams,
+        })
     }
 
     /// What clients talk to.
     pub fn router(self: &Arc<Self>) -> Router {
-        let router = v2::routes(v1::routes(Router::new()));
+        self.finish(v2::routes(v1::routes(Router::new())))
+    }
+
+    /// What clients of BigchainDB find on its second port: the stream, and nothing else.
+    pub fn events_router(self: &Arc<Self>) -> Router {
+        self.finish(v1::streams::routes(Router::new()))
+    }
+
+    /// What surrounds the routes, whichever they are.
+    fn finish(self: &Arc<Self>, router: Router<Arc<Self>>) -> Router {
         router
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed)
@@ -248,6 +274,8 @@ fn route_of(path: &str) -> &'static str {
         (Some("v1"), Some("blocks"), None, _) => "v1/blocks",
         (Some("v1"), Some("blocks"), Some(_), None) => "v1/blocks/height",
         (Some("v1"), Some("validators"), None, _) => "v1/validators",
+        (Some("v1"), Some("streams"), Some("valid_transactions"), None) => "v1/streams",
+        (Some("v2"), Some("stream"), None, _) => "v2/stream",
         (Some("v2"), Some("transactions"), None, _) => "v2/transactions",
         (Some("v2"), Some("transactions"), Some(_), None) => "v2/transactions/id",
         (Some("v2"), Some("transactions"), Some(_), Some("receipt")) => {

@@ -7,12 +7,18 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::Request, http::StatusCode, response::Response};
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::{FromRequestParts, Request},
+    http::{StatusCode, request::Parts},
+    response::Response,
+};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -96,6 +102,36 @@ impl Serving {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caller(pub(super) SocketAddr);
 
+/// What an answer that lasts must know: when to end. The server waits for those that hold one,
+/// also for connections that became something else.
+#[derive(Clone, Debug)]
+pub(super) struct Lasting(Option<Arc<Doors>>);
+
+#[derive(Debug)]
+struct Doors {
+    stop: watch::Receiver<bool>,
+    /// Never sends: that it is gone is what is heard.
+    _open: mpsc::Sender<Infallible>,
+}
+
+impl Lasting {
+    /// Returns when it is time to end.
+    pub(super) async fn over(&self) {
+        match &self.0 {
+            Some(doors) => told(&mut doors.stop.clone()).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Lasting {
+    type Rejection = Infallible;
+    /// What is asked without a server, as tests do, lasts as long as it is wanted.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or(Self(None)))
+    }
+}
+
 /// Serves `router` on `listener` until `stop` says true or its sender is gone; then ends each
 /// connection after the answer it is giving.
 pub async fn serve(
@@ -104,6 +140,9 @@ pub async fn serve(
     serving: Serving,
     mut stop: watch::Receiver<bool>,
 ) {
+    let (open, mut lasting) = mpsc::channel(1);
+    let doors = Arc::new(Doors { stop: stop.clone(), _open: open });
+    let router = router.layer(Extension(Lasting(Some(doors))));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -127,8 +166,11 @@ pub async fn serve(
             }
         }
     }
-    drop(listener);
-    let all_gone = async { while connections.join_next().await.is_some() {} };
+    drop((listener, router));
+    let all_gone = async {
+        while connections.join_next().await.is_some() {}
+        lasting.recv().await
+    };
     let _ = timeout(serving.limits.goodbye, all_gone).await;
 }
 

@@ -20,7 +20,6 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::Service as _;
 
-
 use super::*;
 use crate::{
     intake::{IntakeLimits, Lookup},
@@ -34,6 +33,7 @@ mod bad_input;
 mod elections;
 mod reads;
 mod receipts;
+mod streams;
 mod v1_table;
 
 /// A log whose every batch is a block before the append returns; or none, while it is stuck.
@@ -112,6 +112,10 @@ impl World {
 
     fn with(limits: IntakeLimits, commit_timeout: Duration) -> Self {
         Self::of(limits, ApiSettings { commit_timeout, ..ApiSettings::default() })
+    }
+
+    fn streaming(streams: StreamLimits) -> Self {
+        Self::of(IntakeLimits::default(), ApiSettings { streams, ..ApiSettings::default() })
     }
 
     fn of(limits: IntakeLimits, settings: ApiSettings) -> Self {

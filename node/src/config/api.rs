@@ -32,9 +32,6 @@ pub struct ApiConfig {
     pub tls: Option<TlsFiles>,
     /// Whether the admin port is under TLS too.
     pub admin_tls: bool,
-    /// Where API v1 says that its stream of transactions is, instead of the host that a client
-    /// asked for.
-    pub advertised_streams_url: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

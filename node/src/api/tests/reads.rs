@@ -32,8 +32,11 @@ impl Story {
         let made = create(&key(1), "ten", &[(&[public(1)], 10)]);
         let halves: &[(&[PublicKey], u64)] = &[(&[public(2)], 4), (&[public(1), public(3)], 6)];
         let split = transfer(made.id, &[(&key(1), made.output(0))], halves);
-        let moved =
-            transfer(made.id, &[(&key(2), split.output(0))], &[(&[public(4)], 3), (&[public(2)], 1)]);
+        let moved = transfer(
+            made.id,
+            &[(&key(2), split.output(0))],
+            &[(&[public(4)], 3), (&[public(2)], 1)],
+        );
         let other = asset("other");
         let refused = transfer(made.id, &[(&key(2), split.output(0))], &[(&[public(5)], 4)]);
         for block in [vec![&made], vec![&split, &other], vec![&moved, &refused]] {
@@ -80,18 +83,17 @@ async fn an_asset_says_what_it_is_and_who_holds_it() {
     let story = Story::tell().await;
     let Story { made, split, moved, .. } = &story;
     let path = format!("/assets/{}", made.id);
-    let holder = |of: &Signed, index: u32, owners: &[PublicKey], amount: &str| {
-        json!({"transaction_id": of.id, "output_index": index, "public_keys": owners, "amount": amount})
-    };
-    let whole = |holders: Vec<Value>, last: &Signed, operation: &str, decided: Value, as_of: u64| {
-        let mut last = json!({"id": last.id, "operation": operation, "metadata": null});
-        last.as_object_mut().unwrap().extend(decided.as_object().unwrap().clone());
-        json!({
-            "id": made.id, "data": {"note": "ten"}, "metadata": null, "issuers": [public(1)],
-            "amount": "10", "created": made_at(1, 0), "last_transaction": last,
-            "holders": holders, "holders_complete": true, "as_of": as_of,
-        })
-    };
+    let holder = |of: &Signed, index: u32, owners: &[PublicKey], amount: &str| json!({"transaction_id": of.id, "output_index": index, "public_keys": owners, "amount": amount});
+    let whole =
+        |holders: Vec<Value>, last: &Signed, operation: &str, decided: Value, as_of: u64| {
+            let mut last = json!({"id": last.id, "operation": operation, "metadata": null});
+            last.as_object_mut().unwrap().extend(decided.as_object().unwrap().clone());
+            json!({
+                "id": made.id, "data": {"note": "ten"}, "metadata": null, "issuers": [public(1)],
+                "amount": "10", "created": made_at(1, 0), "last_transaction": last,
+                "holders": holders, "holders_complete": true, "as_of": as_of,
+            })
+        };
     let held = [
         holder(moved, 0, &[public(4)], "3"),
         holder(moved, 1, &[public(2)], "1"),
@@ -141,15 +143,30 @@ async fn provenance_is_every_transaction_in_order_and_paged() {
     };
     let issued = json!([{"owners_before": [public(1)], "fulfills": null, "amount": null}]);
     let steps = vec![
-        step(made, "CREATE", made_at(1, 0), issued.clone(), json!([output(0, &[public(1)], "10", Some(split))])),
-        step(split, "TRANSFER", made_at(2, 0), spends(1, made, "10"), json!([
-            output(0, &[public(2)], "4", Some(moved)),
-            output(1, &[public(1), public(3)], "6", None),
-        ])),
-        step(moved, "TRANSFER", made_at(3, 0), spends(2, split, "4"), json!([
-            output(0, &[public(4)], "3", None),
-            output(1, &[public(2)], "1", None),
-        ])),
+        step(
+            made,
+            "CREATE",
+            made_at(1, 0),
+            issued.clone(),
+            json!([output(0, &[public(1)], "10", Some(split))]),
+        ),
+        step(
+            split,
+            "TRANSFER",
+            made_at(2, 0),
+            spends(1, made, "10"),
+            json!([
+                output(0, &[public(2)], "4", Some(moved)),
+                output(1, &[public(1), public(3)], "6", None),
+            ]),
+        ),
+        step(
+            moved,
+            "TRANSFER",
+            made_at(3, 0),
+            spends(2, split, "4"),
+            json!([output(0, &[public(4)], "3", None), output(1, &[public(2)], "1", None),]),
+        ),
     ];
     let page = story.json(&path).await;
     assert_eq!(page, json!({"as_of": 3, "items": steps, "next_cursor": null}));
@@ -196,7 +213,8 @@ async fn a_transaction_comes_with_what_was_sent() {
     assert!(reply.text.contains(&text(&story.split)), "byte for byte: {}", reply.text);
     let transaction = report.as_object_mut().unwrap().remove("transaction").unwrap();
     assert_eq!(transaction["id"], json!(story.split.id));
-    let rest = json!({"id": story.split.id, "status": "committed", "height": 2, "index": 0, "as_of": 3});
+    let rest =
+        json!({"id": story.split.id, "status": "committed", "height": 2, "index": 0, "as_of": 3});
     assert_eq!(report, rest);
     let refused = story.json(&format!("/transactions/{}", story.refused.id)).await;
     assert_eq!((&refused["status"], &refused["transaction"]), (&json!("refused"), &json!(null)));
@@ -237,15 +255,21 @@ async fn blocks_are_listed_in_either_order_and_page_by_page() {
     story.world.order.federation.commit(&*story.world.store, &[]);
     let cursor = first["next_cursor"].as_str().unwrap();
     let rest = story.json(&format!("/blocks?cursor={cursor}")).await;
-    assert_eq!((heights(rest["items"].as_array().unwrap()), &rest["as_of"]), (vec![2, 1], &json!(3)));
+    assert_eq!(
+        (heights(rest["items"].as_array().unwrap()), &rest["as_of"]),
+        (vec![2, 1], &json!(3))
+    );
     assert_eq!(story.json("/blocks?limit=1").await["items"][0]["height"], 4);
 }
 
 #[tokio::test]
 async fn a_block_tells_all_that_it_decided() {
     let story = Story::tell().await;
-    let junk: Vec<Arc<[u8]>> =
-        vec![b"\xff\xfe".as_slice().into(), "[".repeat(60_000).into_bytes().into(), b"{\"a\" : 1e9}".as_slice().into()];
+    let junk: Vec<Arc<[u8]>> = vec![
+        b"\xff\xfe".as_slice().into(),
+        "[".repeat(60_000).into_bytes().into(),
+        b"{\"a\" : 1e9}".as_slice().into(),
+    ];
     story.world.order.federation.commit(&*story.world.store, &junk);
     let block = story.json("/blocks/3").await;
     assert_eq!(block["header"]["height"], 3);
@@ -267,9 +291,23 @@ async fn a_block_tells_all_that_it_decided() {
     assert_eq!(block["transactions"][1]["bytes"], "5b".repeat(60_000), "too deep to be read");
     assert!(reply.text.contains(r#""transaction":{"a" : 1e9}"#), "as it came");
     assert_eq!(block["transactions"][2]["reason"]["code"], "FIELD_MISSING");
-    for path in ["/blocks/0", "/blocks/5", "/blocks/-1", "/blocks/+1", "/blocks/x", "/blocks/99999999999999999999", "/headers/0", "/headers/5", "/headers/%31x"] {
+    for path in [
+        "/blocks/0",
+        "/blocks/5",
+        "/blocks/-1",
+        "/blocks/+1",
+        "/blocks/x",
+        "/blocks/99999999999999999999",
+        "/headers/0",
+        "/headers/5",
+        "/headers/%31x",
+    ] {
         let reply = story.get(path).await;
-        assert_eq!((reply.status.as_u16(), &reply.json()["code"]), (404, &json!("NOT_FOUND")), "{path}");
+        assert_eq!(
+            (reply.status.as_u16(), &reply.json()["code"]),
+            (404, &json!("NOT_FOUND")),
+            "{path}"
+        );
     }
 }
 
@@ -304,7 +342,8 @@ async fn the_federation_and_this_validator_are_described() {
     let story = Story::tell().await;
     let genesis = &story.world.order.federation.genesis;
     let named: Vec<_> = genesis.validators().iter().map(|it| json!(it)).collect();
-    let voters = |height: u64| json!({"height": height, "total_power": 4, "quorum": 3, "validators": named});
+    let voters =
+        |height: u64| json!({"height": height, "total_power": 4, "quorum": 3, "validators": named});
     assert_eq!(story.json("/validators").await, voters(4), "of the next block");
     assert_eq!(story.json("/validators?height=1").await, voters(1));
     assert_eq!(story.json("/validators?height=4").await, voters(4));
@@ -332,7 +371,15 @@ async fn the_federation_and_this_validator_are_described() {
 async fn a_height_is_waited_for_and_then_missed_with_where_it_stands() {
     let mut story = Story::tell().await;
     let paths = [
-        "", "/status", "/blocks", "/blocks/1", "/headers/1", "/validators", "/assets", "/outputs", "/openapi.json",
+        "",
+        "/status",
+        "/blocks",
+        "/blocks/1",
+        "/headers/1",
+        "/validators",
+        "/assets",
+        "/outputs",
+        "/openapi.json",
     ];
     let id = story.made.id;
     let of_one = [
@@ -346,11 +393,28 @@ async fn a_height_is_waited_for_and_then_missed_with_where_it_stands() {
         assert_eq!(story.get(&format!("{path}?min_height=3")).await.status, 200, "{path}");
         let reply = story.get(&format!("{path}?min_height=4")).await;
         let problem = reply.json();
-        assert_eq!((reply.status.as_u16(), &problem["code"]), (503, &json!("HEIGHT_NOT_REACHED")), "{path}");
-        assert_eq!((&problem["wanted_height"], &problem["height"]), (&json!(4), &json!(3)), "{path}");
-        assert_eq!((reply.header("retry-after"), reply.header("cairn-height")), ("1", "3"), "{path}");
+        assert_eq!(
+            (reply.status.as_u16(), &problem["code"]),
+            (503, &json!("HEIGHT_NOT_REACHED")),
+            "{path}"
+        );
+        assert_eq!(
+            (&problem["wanted_height"], &problem["height"]),
+            (&json!(4), &json!(3)),
+            "{path}"
+        );
+        assert_eq!(
+            (reply.header("retry-after"), reply.header("cairn-height")),
+            ("1", "3"),
+            "{path}"
+        );
     }
-    for path in ["/assets?as_of=4", "/outputs?as_of=4", &format!("/assets/{id}?as_of=4"), &format!("/assets/{id}/history?as_of=4")] {
+    for path in [
+        "/assets?as_of=4",
+        "/outputs?as_of=4",
+        &format!("/assets/{id}?as_of=4"),
+        &format!("/assets/{id}/history?as_of=4"),
+    ] {
         assert_eq!(story.get(path).await.json()["code"], "HEIGHT_NOT_REACHED", "{path}");
     }
     // It comes while it is waited for.
@@ -415,7 +479,11 @@ async fn each_route_knows_the_parameters_that_the_document_names() {
         let path = format!("{}?colour=red", filled(&path, &story));
         let reply = story.world.send(&method, &path, "application/json", "{}").await;
         let problem = reply.json();
-        assert_eq!((reply.status.as_u16(), &problem["code"]), (400, &json!("PARAM_UNKNOWN")), "{path}");
+        assert_eq!(
+            (reply.status.as_u16(), &problem["code"]),
+            (400, &json!("PARAM_UNKNOWN")),
+            "{path}"
+        );
         let detail = problem["detail"].as_str().unwrap();
         let known: BTreeSet<_> = detail.split('`').skip(3).step_by(2).map(str::to_owned).collect();
         let unnamed = if method == "GET" { None } else { Some("min_height".to_owned()) };
@@ -485,7 +553,8 @@ async fn the_page_to_try_it_at_loads_nothing_from_elsewhere() {
     let page = world.get("/api/v2/docs/").await;
     assert_eq!((page.status.as_u16(), page.header("content-type")), (200, "text/html"));
     assert!(page.header("content-security-policy").starts_with("default-src 'self';"));
-    let links: Vec<&str> = page.text.split(['"']).filter(|it| it.ends_with(".js") || it.ends_with(".css")).collect();
+    let links: Vec<&str> =
+        page.text.split(['"']).filter(|it| it.ends_with(".js") || it.ends_with(".css")).collect();
     assert!(links.len() > 3, "{}", page.text);
     for link in links {
         let file = world.get(&format!("/api/v2/docs/{}", link.trim_start_matches("./"))).await;
@@ -494,7 +563,12 @@ async fn the_page_to_try_it_at_loads_nothing_from_elsewhere() {
     }
     let start = world.get("/api/v2/docs/swagger-initializer.js").await.text;
     assert!(start.contains("../openapi.json") && !start.contains("http"), "{start}");
-    for path in ["/api/v2/docs/nothing", "/api/v2/docs/..%2f..%2fetc%2fpasswd", "/api/v2/docs/%ff", "/api/v2/docs/%00"] {
+    for path in [
+        "/api/v2/docs/nothing",
+        "/api/v2/docs/..%2f..%2fetc%2fpasswd",
+        "/api/v2/docs/%ff",
+        "/api/v2/docs/%00",
+    ] {
         let reply = world.get(path).await;
         let answer = (reply.status.as_u16(), reply.header("content-type"));
         assert_eq!(answer, (404, "application/problem+json"), "{path}");

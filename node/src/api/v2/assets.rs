@@ -148,15 +148,10 @@ fn made(query: &Query, id: &TransactionId, as_of: Height) -> Result<Option<Place
     Ok(query.transactions_along(id, &first)?.first().copied())
 }
 
-fn now(
-    query: &Query,
-    id: &TransactionId,
-    as_of: Height,
-) -> Result<Option<AssetNow>, StoreError> {
+fn now(query: &Query, id: &TransactionId, as_of: Height) -> Result<Option<AssetNow>, StoreError> {
     let Some(create) = made(query, id, as_of)? else { return Ok(None) };
     let (asset, _) = Asset::at(query, create)?;
-    let newest =
-        Stretch { to: as_of, newest_first: true, after: None, most: HOLDERS_LOOK };
+    let newest = Stretch { to: as_of, newest_first: true, after: None, most: HOLDERS_LOOK };
     let places = query.transactions_along(id, &newest)?;
     // Shares are moved, never made or lost: once those that are held make up the whole, there
     // are no others further back.

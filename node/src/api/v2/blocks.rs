@@ -116,7 +116,8 @@ async fn page(api: &Arc<Api>, uri: &Uri) -> Result<Response, Failure> {
     }
     let left = (last + 1).saturating_sub(first);
     let rows = left.min(limit);
-    let heights = (0..rows).map(move |row| Height(if ascending { first + row } else { last - row }));
+    let heights =
+        (0..rows).map(move |row| Height(if ascending { first + row } else { last - row }));
     let next_cursor = (left > rows).then(|| {
         let shown = heights.clone().last().expect("a limit is at least 1");
         Cursor { as_of, mark: shown.0.to_be_bytes().to_vec() }.text(&belonging)

@@ -58,7 +58,8 @@ mod tests {
         let listed: BTreeSet<&str> = OF_REQUESTS.iter().copied().collect();
         let refusals: BTreeSet<&str> = refusal::codes().collect();
         let used: BTreeSet<&str> = quoted.filter(is_code).collect();
-        let missing: Vec<_> = used.difference(&listed).filter(|it| !refusals.contains(*it)).collect();
+        let missing: Vec<_> =
+            used.difference(&listed).filter(|it| !refusals.contains(*it)).collect();
         assert!(missing.is_empty(), "error.rs has codes that are not listed here: {missing:?}");
         let stale: Vec<_> = listed.difference(&used).collect();
         assert!(stale.is_empty(), "error.rs has these no more: {stale:?}");

@@ -131,7 +131,11 @@ mod tests {
             assert_eq!(Cursor::read(&text, &own), Ok(cursor));
             let same = belonging(1, &format!("sort=b&limit=7&filter=a&cursor={text}"));
             assert!(Cursor::read(&text, &same).is_ok(), "in any order, with any limit");
-            for other in [belonging(2, "filter=a&sort=b"), belonging(1, "filter=a"), belonging(1, "filter=asort&sort=b")] {
+            for other in [
+                belonging(2, "filter=a&sort=b"),
+                belonging(1, "filter=a"),
+                belonging(1, "filter=asort&sort=b"),
+            ] {
                 assert_eq!(Cursor::read(&text, &other), Err(Failure::Cursor));
             }
         }

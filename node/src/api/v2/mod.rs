@@ -31,6 +31,7 @@ mod schema;
 mod select;
 mod slices;
 mod stored;
+mod stream;
 mod transactions;
 
 /// Every route that the document describes, by the path that it has there.
@@ -48,6 +49,7 @@ pub(super) fn described() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
         ("/api/v2/blocks", get(blocks::list)),
         ("/api/v2/blocks/{height}", get(blocks::one)),
         ("/api/v2/headers/{height}", get(blocks::header)),
+        ("/api/v2/stream", get(stream::get)),
         ("/api/v2/validators", get(federation::validators)),
         ("/api/v2/status", get(federation::status)),
         ("/api/v2/openapi.json", get(openapi::openapi)),
@@ -56,9 +58,8 @@ pub(super) fn described() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
 
 /// Adds the routes.
 pub(super) fn routes(router: Router<Arc<Api>>) -> Router<Arc<Api>> {
-    let router = described()
-        .into_iter()
-        .fold(router, |router, (path, routes)| both(router, path, routes));
+    let router =
+        described().into_iter().fold(router, |router, (path, routes)| both(router, path, routes));
     router
         .route("/api/v2/docs", get(openapi::to_page))
         .route("/api/v2/docs/", get(openapi::page))

@@ -214,7 +214,8 @@ mod tests {
 
     #[test]
     fn values_say_what_would_have_been_fine() {
-        for limit in ["", "0", "-1", "+1", "1001", "1e9", "1.0", "99999999999999999999", " 1", "١"] {
+        for limit in ["", "0", "-1", "+1", "1001", "1e9", "1.0", "99999999999999999999", " 1", "١"]
+        {
             let failure = of(&format!("limit={limit}").replace(' ', "%20").replace('+', "%2B"));
             let failure = failure.and_then(|question| question.limit()).unwrap_err();
             assert_eq!(failure.to_string(), "limit: a whole number from 1 to 1000 would be fine");
@@ -222,7 +223,10 @@ mod tests {
         let wrong = of("spent=True").unwrap().boolean("spent").unwrap_err();
         assert_eq!(wrong.to_string(), "spent: `true` or `false` would be fine");
         let unknown = of(&"ü".repeat(90)).unwrap_err().to_string();
-        assert!(unknown.ends_with("known are `limit`, `filter`, `spent`, `min_height`"), "{unknown}");
+        assert!(
+            unknown.ends_with("known are `limit`, `filter`, `spent`, `min_height`"),
+            "{unknown}"
+        );
         assert!(unknown.len() < 200, "{unknown}");
     }
 }

@@ -106,7 +106,15 @@ fn asset_at(query: &Query, row: &Row) -> Result<(Asset, usize), StoreError> {
 )]
 pub(super) async fn outputs(State(api): Shared, uri: Uri) -> Response {
     const KNOWN: &[&str] = &[
-        "public_key", "asset_id", "spent", "filter", "sort", "limit", "cursor", "as_of", "explain",
+        "public_key",
+        "asset_id",
+        "spent",
+        "filter",
+        "sort",
+        "limit",
+        "cursor",
+        "as_of",
+        "explain",
     ];
     say(page(&api, &uri, Rows::Outputs, KNOWN, output_at).await)
 }
@@ -166,9 +174,11 @@ async fn page<T: Serialize + 'static>(
 
 /// What is asked for, from the first row on.
 fn selection(question: &Question, rows: Rows) -> Result<Selection, Failure> {
-    let filter = question.text("filter").map(Filter::parse).transpose().map_err(|error| {
-        Failure::Filter { at: error.at, wanted: error.wanted }
-    })?;
+    let filter = question
+        .text("filter")
+        .map(Filter::parse)
+        .transpose()
+        .map_err(|error| Failure::Filter { at: error.at, wanted: error.wanted })?;
     let (sort, descending) = sort(question.text("sort").unwrap_or("height"))?;
     Ok(Selection {
         rows,
@@ -190,7 +200,8 @@ fn sort(text: &str) -> Result<(SortBy, bool), Failure> {
         return Ok((SortBy::Chain, descending));
     }
     let path = Path::parse(text).map_err(|search::FilterError { at, wanted }| {
-        let wanted = format!("at character {}: {wanted}; or `height`", at + usize::from(descending));
+        let wanted =
+            format!("at character {}: {wanted}; or `height`", at + usize::from(descending));
         Failure::Value { name: "sort", wanted }
     })?;
     Ok((SortBy::Field(path), descending))
