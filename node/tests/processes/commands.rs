@@ -146,29 +146,7 @@ fn assets_change_hands_from_the_command_line() {
     assert!(shell.says(&["tx", "show", &given]).contains(&format!("spends {id}:0")));
     assert!(shell.fails(1, &["tx", "show", &"0".repeat(64)]).contains("knows no transaction"));
 
-    // What is indexed behind the commit is there soon.
-    let history = until("the history is whole", || {
-        let history = shell.values(&["asset", "history", &id]);
-        (history.len() == 3).then_some(history)
-    });
-    assert_eq!((text(&history[1], "id"), &history[1]["height"]), (&*given, &2.into()));
-    assert!(shell.says(&["asset", "history", &id]).contains(r#"{"note":"first"}"#));
-    until("Bob's list is whole", || {
-        let list = shell.values(&["asset", "list", "--owner", &bob]);
-        (list.first()?["amount"] == "5").then_some(())
-    });
-    let filter = ["query", "assets", "--filter", r#"asset.token = "T""#, "--sort", "-height"];
-    assert_eq!(text(&shell.value(&filter), "id"), id);
-    let unspent = ["query", "outputs", "--asset", &id, "--unspent"];
-    assert_eq!(shell.values(&unspent).len(), 3);
-    assert!(shell.says(&unspent).contains(&bob));
-    let said = shell.run(&[&unspent[..], &["--limit", "1", "--explain"]].concat());
-    let said = String::from_utf8(said.stderr).unwrap();
-    assert!(said.contains("explain: index") && said.contains("--cursor"), "{said}");
-    let wrong = shell.fails(1, &["query", "assets", "--filter", "asset.token ="]);
-    assert!(wrong.contains("400") && wrong.contains("character"), "{wrong}");
-    let found = shell.values(&["query", "text", "metadata", "first"]);
-    assert_eq!(text(&found[0], "id"), id);
+    finds(&shell, &id, &given, &bob);
     let status = shell.value(&["status"]);
     assert_eq!((&status["ready"], &status["height"]), (&true.into(), &3.into()));
     let two = format!("{},http://127.0.0.1:1", shell.url);
@@ -178,6 +156,33 @@ fn assets_change_hands_from_the_command_line() {
     let proven = ["verify", "receipt", "receipt.json", "--genesis", "genesis.json"];
     assert!(shell.says(&proven).contains(&given));
     federation.nothing_alarming();
+}
+
+/// An asset by its history, by who holds it, by its fields and by its words.
+fn finds(shell: &Shell, id: &str, given: &str, bob: &str) {
+    // What is indexed behind the commit is there soon.
+    let history = until("the history is whole", || {
+        let history = shell.values(&["asset", "history", id]);
+        (history.len() == 3).then_some(history)
+    });
+    assert_eq!((text(&history[1], "id"), &history[1]["height"]), (given, &2.into()));
+    assert!(shell.says(&["asset", "history", id]).contains(r#"{"note":"first"}"#));
+    until("Bob's list is whole", || {
+        let list = shell.values(&["asset", "list", "--owner", bob]);
+        (list.first()?["amount"] == "5").then_some(())
+    });
+    let filter = ["query", "assets", "--filter", r#"asset.token = "T""#, "--sort", "-height"];
+    assert_eq!(text(&shell.value(&filter), "id"), id);
+    let unspent = ["query", "outputs", "--asset", id, "--unspent"];
+    assert_eq!(shell.values(&unspent).len(), 3);
+    assert!(shell.says(&unspent).contains(bob));
+    let said = shell.run(&[&unspent[..], &["--limit", "1", "--explain"]].concat());
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("explain: index") && said.contains("--cursor"), "{said}");
+    let wrong = shell.fails(1, &["query", "assets", "--filter", "asset.token ="]);
+    assert!(wrong.contains("400") && wrong.contains("character"), "{wrong}");
+    let found = shell.values(&["query", "text", "metadata", "first"]);
+    assert_eq!(text(&found[0], "id"), id);
 }
 
 #[test]
