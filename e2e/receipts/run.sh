@@ -32,4 +32,4 @@ id=$("$cairn" --output json asset create --key "$data/alice.key" --url "$url" \
 "$cairn" verify receipt "$data/receipt.json" --genesis "$data/federation/genesis.json"
 
 export CAIRN_WASM CAIRN_RECEIPT="$data/receipt.json" CAIRN_GENESIS="$data/federation/genesis.json"
-node --test node/verifier/js/
+node --test node/verifier/js/verify.test.mjs

@@ -59,6 +59,8 @@ pub struct Metrics {
     pub proposals: IntCounterVec,
     /// Blocks that came from peers rather than from voting.
     pub sync_blocks: IntCounter,
+    /// Up to which height searches are complete.
+    pub search_height: IntGauge,
     /// HTTP answers, by `route` and `status`.
     pub http_requests: IntCounterVec,
     /// HTTP connections that are open.
@@ -180,6 +182,8 @@ impl Metrics {
                 "cairn_sync_blocks_total",
                 "Blocks that came from peers rather than from voting",
             ),
+            search_height: make
+                .gauge("cairn_search_height", "Height up to which searches are complete"),
             http_requests: make.counters(
                 "cairn_http_requests_total",
                 "HTTP answers",
@@ -263,6 +267,7 @@ impl Metrics {
             frames_dropped,
             proposals,
             sync_blocks,
+            search_height,
             http_requests,
             http_connections,
             http_request,
@@ -275,7 +280,7 @@ impl Metrics {
             build_info,
             start_time,
         } = self;
-        let all: [&dyn Collector; 29] = [
+        let all: [&dyn Collector; 30] = [
             height,
             round,
             voting,
@@ -294,6 +299,7 @@ impl Metrics {
             frames_dropped,
             proposals,
             sync_blocks,
+            search_height,
             http_requests,
             http_connections,
             http_request,

@@ -267,6 +267,7 @@ struct Running {
     mesh: Arc<Mesh>,
     intake: Arc<Intake>,
     store: Arc<dyn Store>,
+    search: Arc<Search>,
     stop_serving: watch::Sender<bool>,
     servers: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -326,10 +327,14 @@ impl Running {
             ..ApiSettings::default()
         };
         let query = Arc::new(Query::new(Arc::clone(&store), genesis));
-        let search = Arc::new(Search::over(Arc::clone(&store)));
+        let search_directory = config.data.join("search");
+        let search = tokio::task::block_in_place(|| {
+            Search::open(&search_directory, Arc::clone(&store), Arc::clone(&metrics))
+        });
+        let search = Arc::new(search.map_err(store_failure)?);
         let api = Api::open(ApiParts {
             query,
-            search,
+            search: Arc::clone(&search),
             intake: Arc::clone(&intake),
             metrics: Arc::clone(&metrics),
             status,
@@ -343,7 +348,7 @@ impl Running {
             tokio::spawn(telling.keep_telling(shell.status(), status_sender)),
         ];
         tracing::info!(validator = config.name, api = %config.listen.api, "serving");
-        Ok(Self { shell, order, order_failed, mesh, intake, store, stop_serving, servers })
+        Ok(Self { shell, order, order_failed, mesh, intake, store, search, stop_serving, servers })
     }
 
     /// Waits for a reason to end, then ends in order.
@@ -358,7 +363,10 @@ impl Running {
         let ended = tokio::task::block_in_place(|| shell.stop());
         self.order.stop().await;
         self.mesh.stop().await;
-        tokio::task::block_in_place(|| self.store.stop());
+        tokio::task::block_in_place(|| {
+            self.search.stop();
+            self.store.stop();
+        });
         told?;
         ended.map_err(fatal_failure)
     }

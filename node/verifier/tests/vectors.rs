@@ -64,141 +64,101 @@ fn proof(file: &str, genesis_file: &str, chain: &Chain, block: &Block, index: u3
     })
 }
 
-/// Receipts that prove nothing: a name, the field that says why, the file's text.
+/// Receipts that prove nothing: what was done to each, the genesis to hold against it, the
+/// field that says why, the file's text.
 fn broken() -> Vec<Value> {
-    let ((chain, block), (heavy, heavy_block)) = (four(), weighted());
-    let (first, second) = (chain.receipt(&block, 0), chain.receipt(&block, 1));
+    let (chain, block) = four();
+    let mut broken = spoilt_texts(&chain.receipt(&block, 0), &chain.receipt(&block, 1), &block);
+    broken.extend(spoilt_trees(&chain.receipt(&block, 0), &chain.receipt(&block, 1)));
+    broken.extend(of_others());
+    broken
+}
+
+fn case(name: &str, genesis: &str, field: &str, receipt: String) -> Value {
+    json!({"name": name, "genesis": genesis, "field": field, "receipt": receipt})
+}
+
+const FIRST_SIGNER: &str = "receipt.certificate.signatures[0].validator";
+const SECOND_SIGNER: &str = "receipt.certificate.signatures[1].validator";
+const FIRST_SIGNATURE: &str = "receipt.certificate.signatures[0].signature";
+const SIGNATURES: &str = "receipt.certificate.signatures";
+
+/// One piece of text replaced by another.
+fn spoilt_texts(first: &str, second: &str, block: &Block) -> Vec<Value> {
     let header = hex::encode(block.header.encode());
-    let elsewhere = {
-        let mut header = block.header.clone();
-        header.height = header.height.next();
-        hex::encode(header.encode())
-    };
-    let few = {
-        let mut block = heavy_block.clone();
-        block.certificate = heavy.certify(&block.header, &[0, 1, 2, 3, 4, 5]);
-        heavy.receipt(&block, 0)
-    };
-    let moved = |fields: fn(&mut Value)| {
-        let mut value: Value = serde_json::from_str(&first).unwrap();
-        fields(&mut value);
-        format!("{value:#}\n")
-    };
-    let of = |name, genesis, field, receipt: String| json!({"name": name, "genesis": genesis, "field": field, "receipt": receipt});
-    let bent = |name, field, text: &str, from: &str, to: &str| {
+    let capital = header.to_uppercase();
+    let mut higher = block.header.clone();
+    higher.height = higher.height.next();
+    let higher = hex::encode(higher.encode());
+    #[rustfmt::skip]
+    let table = [
+        ("no JSON",                         "receipt",         first,  "\n}\n",              "\n"),
+        ("a field twice",                   "receipt",         first,  "\"index\": 0,",      "\"index\": 0, \"index\": 0,"),
+        ("an unknown field",                "receipt",         first,  "\"index\"",          "\"note\": \"\", \"index\""),
+        ("a missing field",                 "receipt.index",   first,  "  \"index\": 0,\n",  ""),
+        ("a later format",                  "receipt.format",  first,  "\"format\": 1",      "\"format\": 2"),
+        ("a number written as a fraction",  "receipt.index",   first,  "\"index\": 0",       "\"index\": 0.0"),
+        ("another transaction",             "receipt.path",    first,  "A-17",               "A-18"),
+        ("a space more in the transaction", "receipt.path",    first,  "{\\\"asset",         "{ \\\"asset"),
+        ("another place",                   "receipt.path",    first,  "\"index\": 0",       "\"index\": 1"),
+        ("another outcome",                 "receipt.path",    second, "DoubleSpend",        "Doublespend"),
+        ("another number of the reason",    "receipt.path",    second, "\"number\": 32",     "\"number\": 31"),
+        ("another height in the header",    FIRST_SIGNATURE,   first,  &header,              &higher),
+        ("digits that are capital letters", "receipt.header",  first,  &header,              &capital),
+        ("a header that ends early",        "receipt.header",  first,  &header,              &header[..366]),
+        ("another round",                   FIRST_SIGNATURE,   first,  "\"round\": 1",       "\"round\": 0"),
+        ("a stranger signs",                FIRST_SIGNER,      first,  "member-0",           "member-7"),
+        ("a signature of somebody else",    FIRST_SIGNATURE,   first,  "member-0",           "member-1"),
+    ];
+    let spoil = |(name, field, text, from, to): (&str, &str, &str, &str, &str)| {
         assert!(text.contains(from), "{name}");
-        of(name, "genesis.json", field, text.replacen(from, to, 1))
+        case(name, "genesis.json", field, text.replacen(from, to, 1))
     };
-    let signature = |field| format!("receipt.certificate.signatures[{field}");
-    let serial = "A-17";
+    table.into_iter().map(spoil).collect()
+}
+
+/// Parts taken out, doubled, moved.
+fn spoilt_trees(first: &str, second: &str) -> Vec<Value> {
+    type Spoil = fn(&mut Value);
+    #[rustfmt::skip]
+    let table: [(&str, &str, &str, Spoil); 8] = [
+        ("refused becomes committed", "receipt.path", second, |receipt| receipt["outcome"] = "committed".into()),
+        ("a path that is too short",  "receipt.path", first,  |receipt| { list(&mut receipt["path"]).pop(); }),
+        ("a path that is too long",   "receipt.path", first,  |receipt| list(&mut receipt["path"]).push("00".repeat(32).into())),
+        ("a path in another order",   "receipt.path", first,  |receipt| list(&mut receipt["path"]).swap(0, 1)),
+        ("signers in another order",  SECOND_SIGNER,  first,  |receipt| signatures(receipt).swap(0, 1)),
+        ("one signer twice",          SECOND_SIGNER,  first,  |receipt| signatures(receipt)[1] = signatures(receipt)[0].clone()),
+        ("one signature short",       SIGNATURES,     first,  |receipt| { signatures(receipt).pop(); }),
+        ("digits for what is text",   "receipt.encoding", first, |receipt| {
+            receipt["transaction"] = hex::encode(receipt["transaction"].as_str().unwrap()).into();
+            receipt["encoding"] = "hex".into();
+        }),
+    ];
+    let spoil = |(name, field, text, spoil): (&str, &str, &str, Spoil)| {
+        let mut receipt = serde_json::from_str(text).unwrap();
+        spoil(&mut receipt);
+        case(name, "genesis.json", field, format!("{receipt:#}\n"))
+    };
+    table.into_iter().map(spoil).collect()
+}
+
+fn list(value: &mut Value) -> &mut Vec<Value> {
+    value.as_array_mut().unwrap()
+}
+
+fn signatures(receipt: &mut Value) -> &mut Vec<Value> {
+    list(&mut receipt["certificate"]["signatures"])
+}
+
+/// Sound in themselves, and yet not proof.
+fn of_others() -> Vec<Value> {
+    let ((chain, block), (heavy, mut heavy_block)) = (four(), weighted());
+    let other = chain.receipt(&block, 0);
+    heavy_block.certificate = heavy.certify(&heavy_block.header, &[0, 1, 2, 3, 4, 5]);
+    let few = heavy.receipt(&heavy_block, 0);
     vec![
-        of("no JSON", "genesis.json", "receipt", first[..first.len() - 3].to_owned()),
-        bent("a field twice", "receipt", &first, "\"index\": 0,", "\"index\": 0, \"index\": 0,"),
-        bent("an unknown field", "receipt", &first, "\"index\"", "\"note\": \"\", \"index\""),
-        bent("a missing field", "receipt.index", &first, "  \"index\": 0,\n", ""),
-        bent("a later format", "receipt.format", &first, "\"format\": 1", "\"format\": 2"),
-        bent(
-            "a number that is written as a fraction",
-            "receipt.index",
-            &first,
-            "\"index\": 0",
-            "\"index\": 0.0",
-        ),
-        bent("another transaction", "receipt.path", &first, serial, "A-18"),
-        bent(
-            "a space more in the transaction",
-            "receipt.path",
-            &first,
-            "{\\\"asset",
-            "{ \\\"asset",
-        ),
-        bent("another place", "receipt.path", &first, "\"index\": 0", "\"index\": 1"),
-        bent("another outcome", "receipt.path", &second, "DoubleSpend", "Doublespend"),
-        bent("another reason number", "receipt.path", &second, "\"number\": 32", "\"number\": 31"),
-        of("refused becomes committed", "genesis.json", "receipt.path", {
-            let mut value: Value = serde_json::from_str(&second).unwrap();
-            value["outcome"] = "committed".into();
-            format!("{value:#}\n")
-        }),
-        of(
-            "a path that is too short",
-            "genesis.json",
-            "receipt.path",
-            moved(|value| {
-                value["path"].as_array_mut().unwrap().pop();
-            }),
-        ),
-        of(
-            "a path that is too long",
-            "genesis.json",
-            "receipt.path",
-            moved(|value| {
-                value["path"].as_array_mut().unwrap().push("00".repeat(32).into());
-            }),
-        ),
-        of(
-            "a path in another order",
-            "genesis.json",
-            "receipt.path",
-            moved(|value| {
-                value["path"].as_array_mut().unwrap().swap(0, 1);
-            }),
-        ),
-        bent(
-            "another height in the header",
-            &signature("0].signature"),
-            &first,
-            &header,
-            &elsewhere,
-        ),
-        bent("capital digits", "receipt.header", &first, &header, &header.to_uppercase()),
-        bent("a header that ends early", "receipt.header", &first, &header, &header[..366]),
-        bent("another round", &signature("0].signature"), &first, "\"round\": 1", "\"round\": 0"),
-        bent("a stranger signs", &signature("0].validator"), &first, "member-0", "member-7"),
-        bent("another's signature", &signature("0].signature"), &first, "member-0", "member-1"),
-        of(
-            "signers in another order",
-            "genesis.json",
-            &signature("1].validator"),
-            moved(|value| {
-                value["certificate"]["signatures"].as_array_mut().unwrap().swap(0, 1);
-            }),
-        ),
-        of(
-            "one signer twice",
-            "genesis.json",
-            &signature("1].validator"),
-            moved(|value| {
-                value["certificate"]["signatures"][1] =
-                    value["certificate"]["signatures"][0].clone();
-            }),
-        ),
-        of(
-            "one signature short",
-            "genesis.json",
-            "receipt.certificate.signatures",
-            moved(|value| {
-                value["certificate"]["signatures"].as_array_mut().unwrap().pop();
-            }),
-        ),
-        of(
-            "six of seven, and 55 of 95 of the power",
-            "genesis-weighted.json",
-            "receipt.certificate.signatures",
-            few,
-        ),
-        of(
-            "a receipt of another chain",
-            "genesis-weighted.json",
-            "receipt.chain_id",
-            first.clone(),
-        ),
-        of("digits for what is text", "genesis.json", "receipt.encoding", {
-            let mut value: Value = serde_json::from_str(&first).unwrap();
-            value["transaction"] = hex::encode(value["transaction"].as_str().unwrap()).into();
-            value["encoding"] = "hex".into();
-            format!("{value:#}\n")
-        }),
+        case("a receipt of another chain", "genesis-weighted.json", "receipt.chain_id", other),
+        case("six of seven, but 55 of 95", "genesis-weighted.json", SIGNATURES, few),
     ]
 }
 

@@ -162,7 +162,7 @@ fn votes_are_stored_until_one_could_conclude() {
         )
     };
     let yes_of = |who| yes(id, who, 1);
-    let started = |rest: &[Candidate]| told(&unit, &[&[made.clone()], rest].concat());
+    let started = |rest: &[Candidate]| told(&unit, &[std::slice::from_ref(&made), rest].concat());
     assert_eq!(started(&[yes_of(3)]), "");
     assert_eq!(started(&[yes_of(3), yes_of(0)]), "", "half is less than two thirds");
     assert_eq!(started(&[yes_of(3), yes_of(0), yes_of(1)]), conclusion(id, 3, 4));
@@ -183,7 +183,7 @@ fn votes_are_stored_until_one_could_conclude() {
     let powers = [1, 2, 3, 4];
     let (id, made) = election(&powers);
     let yes_of = |who: u8| yes(id, who, powers[usize::from(who)]);
-    let started = |rest: &[Candidate]| told(&powers, &[&[made.clone()], rest].concat());
+    let started = |rest: &[Candidate]| told(&powers, &[std::slice::from_ref(&made), rest].concat());
     assert_eq!(started(&[yes_of(3), yes_of(1)]), "", "6 of 10");
     assert_eq!(started(&[yes_of(3), yes_of(2)]), conclusion(id, 7, 10));
     let (id, made) = election(&[3, 3, 3]);

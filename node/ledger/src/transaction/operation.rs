@@ -210,4 +210,4 @@ fn decoded(text: &[u8], bits: usize, group: usize, is_digit: impl Fn(u8) -> bool
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

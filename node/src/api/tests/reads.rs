@@ -442,6 +442,41 @@ fn operations(document: &Value) -> BTreeMap<(String, String), Value> {
     all
 }
 
+/// Every `$ref` in a document.
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Array(elements) => elements.iter().for_each(|it| references(it, found)),
+        Value::Object(members) => members.iter().for_each(|(key, it)| match it.as_str() {
+            Some(target) if key == "$ref" => {
+                found.insert(target.to_owned());
+            }
+            _ => references(it, found),
+        }),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_document_names_each_operation_once_and_nothing_that_is_not_there() {
+    let document: Value = serde_json::from_str(&openapi()).unwrap();
+    let mut found = BTreeSet::new();
+    references(&document, &mut found);
+    for target in found {
+        let pointer = target.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{target}");
+    }
+    let operations = operations(&document);
+    let names: BTreeSet<_> = operations.values().map(|it| it["operationId"].to_string()).collect();
+    assert_eq!(names.len(), operations.len(), "{names:?}");
+    for ((path, method), operation) in operations {
+        for text in ["summary", "description"] {
+            assert!(operation[text].is_string(), "{method} {path} has no {text}");
+        }
+        let parameters = operation["parameters"].as_array().unwrap();
+        assert!(parameters.iter().all(|it| it["description"].is_string()), "{method} {path}");
+    }
+}
+
 /// A path of the document with something in its braces.
 fn filled(path: &str, story: &Story) -> String {
     path.replace("{id}", &story.made.id.to_string()).replace("{height}", "1")
@@ -513,6 +548,9 @@ async fn values_that_make_no_sense_are_named_wherever_they_are_taken() {
     for ((path, method), operation) in operations(&story.json("/openapi.json").await) {
         for parameter in operation["parameters"].as_array().unwrap() {
             let name = parameter["name"].as_str().unwrap();
+            if parameter["in"] != "query" {
+                continue;
+            }
             let Some((_, values)) = wrong.iter().find(|(of, _)| *of == name) else { continue };
             asked.insert(name.to_owned());
             for value in *values {
@@ -572,5 +610,155 @@ async fn the_page_to_try_it_at_loads_nothing_from_elsewhere() {
         let reply = world.get(path).await;
         let answer = (reply.status.as_u16(), reply.header("content-type"));
         assert_eq!(answer, (404, "application/problem+json"), "{path}");
+    }
+}
+
+/// Percent-encoded for a query.
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[tokio::test]
+async fn assets_are_found_by_what_they_say() {
+    let story = Story::tell().await;
+    let row = |of: &Signed, note: &str, amount: &str, created: Value| {
+        json!({
+            "id": of.id, "data": {"note": note}, "metadata": null, "issuers": [public(1)],
+            "amount": amount, "created": created,
+        })
+    };
+    let ten = row(&story.made, "ten", "10", made_at(1, 0));
+    let other = row(&story.other, "other", "1", made_at(2, 1));
+    let filter = |text: &str| format!("/assets?filter={}", encoded(text));
+    #[rustfmt::skip]
+    let table = [
+        ("/assets".to_owned(),                             vec![&ten, &other], "in the order of the chain"),
+        ("/assets?sort=-height".to_owned(),                vec![&other, &ten], "the newest first"),
+        ("/assets?sort=asset.note".to_owned(),             vec![&other, &ten], "by a field"),
+        ("/assets?sort=-asset.note".to_owned(),            vec![&ten, &other], "the other way round"),
+        (filter(r#"asset.note = "ten""#),                  vec![&ten],         "a field is that"),
+        (filter(r#"asset.note ^= "o" or exists asset.x"#), vec![&other],       "or begins so"),
+        (filter("exists asset.colour"),                    vec![],             "nobody has it"),
+        ("/assets?as_of=1".to_owned(),                     vec![&ten],         "those that were there"),
+        ("/assets?as_of=0".to_owned(),                     vec![],             "before the first"),
+    ];
+    for (path, wanted, why) in table {
+        for limit in [1, 1000] {
+            let found = story.pages(&path, limit).await;
+            assert_eq!(found.iter().collect::<Vec<_>>(), wanted, "{why}: {path}");
+        }
+    }
+    let page = story.json("/assets?limit=2").await;
+    assert_eq!(page, json!({"as_of": 3, "items": [ten, other], "next_cursor": null}));
+    let explained = story.json("/assets?explain=true").await;
+    assert!(explained["explain"]["index"].is_string(), "{explained}");
+
+    // Pages that follow are as of the first, at any validator, with any limit.
+    let first = story.get("/assets?limit=1").await;
+    assert_eq!(first.header("cairn-height"), "3");
+    let cursor = first.json()["next_cursor"].as_str().unwrap().to_owned();
+    story.world.order.federation.commit(&*story.world.store, &[asset("later").bytes]);
+    let rest = story.json(&format!("/assets?limit=9&cursor={cursor}&as_of=3")).await;
+    assert_eq!(rest, json!({"as_of": 3, "items": [other], "next_cursor": null}));
+    assert_eq!(story.pages("/assets", 2).await.len(), 3);
+    #[rustfmt::skip]
+    let table = [
+        (filter("asset"),                                  "FILTER_SYNTAX",  "no condition"),
+        (filter(""),                                       "FILTER_SYNTAX",  "nothing"),
+        (filter(&"(".repeat(3000)),                        "FILTER_SYNTAX",  "deep"),
+        ("/assets?sort=colour".to_owned(),                 "PARAM_INVALID",  "no path"),
+        ("/assets?sort=".to_owned(),                       "PARAM_INVALID",  "nothing"),
+        ("/assets?sort=--height".to_owned(),               "PARAM_INVALID",  "twice round"),
+        (format!("/assets?sort=asset.note&cursor={cursor}"), "CURSOR_INVALID", "of another order"),
+        (format!("/outputs?cursor={cursor}"),              "CURSOR_INVALID", "of another list"),
+        ("/assets?spent=true".to_owned(),                  "PARAM_UNKNOWN",  "of outputs only"),
+    ];
+    for (path, code, why) in table {
+        let reply = story.get(&path).await;
+        let answer = (reply.status.as_u16(), reply.json()["code"].clone());
+        assert_eq!(answer, (400, json!(code)), "{why}: {path}");
+    }
+}
+
+#[tokio::test]
+async fn outputs_are_found_by_owner_asset_and_whether_they_are_spent() {
+    let story = Story::tell().await;
+    let Story { made, split, moved, other, .. } = &story;
+    let all = story.pages("/outputs", 1000).await;
+    let shared = json!({
+        "transaction_id": split.id, "output_index": 1, "asset_id": made.id, "amount": "6",
+        "public_keys": [public(1), public(3)], "metadata": null, "created": made_at(2, 0),
+        "condition": serde_json::from_slice::<Value>(&split.bytes).unwrap()["outputs"][1]["condition"],
+        "spent_by": null,
+    });
+    assert_eq!(all[2], shared);
+    assert_eq!(all[0]["spent_by"], json!(split.id));
+    let name = |row: &Value| {
+        let index = row["output_index"].as_u64().unwrap();
+        (row["transaction_id"].as_str().unwrap().to_owned(), index)
+    };
+    let is = |of: &Signed, index: u64| (of.id.to_string(), index);
+    let (one, two, nobody) = (public(1), public(2), public(9));
+    let (a, b, c) = (is(made, 0), is(split, 0), is(split, 1));
+    let (d, e, f) = (is(other, 0), is(moved, 0), is(moved, 1));
+    let of = made.id;
+    #[rustfmt::skip]
+    let table = [
+        ("".to_owned(),                                  vec![&a, &b, &c, &d, &e, &f], "all"),
+        ("sort=-height".to_owned(),                      vec![&f, &e, &d, &c, &b, &a], "backwards"),
+        ("spent=true".to_owned(),                        vec![&a, &b],                 "spent"),
+        ("spent=false".to_owned(),                       vec![&c, &d, &e, &f],         "held"),
+        (format!("public_key={one}"),                    vec![&a, &c, &d],             "hers"),
+        (format!("public_key={one}&spent=false"),        vec![&c, &d],                 "hers still"),
+        (format!("public_key={one}&spent=false&as_of=1"), vec![&a],                    "hers then"),
+        (format!("public_key={two}&asset_id={of}"),      vec![&b, &f],                 "his of that"),
+        (format!("asset_id={of}&spent=false"),           vec![&c, &e, &f],             "who holds it"),
+        (format!("asset_id={}", split.id),               vec![],                       "no asset"),
+        (format!("public_key={nobody}"),                 vec![],                       "nobody's"),
+        (format!("filter={}", encoded(r#"asset.note = "other""#)), vec![&d],           "of what is so"),
+    ];
+    for (query, wanted, why) in table {
+        for limit in [1, 2, 1000] {
+            let found = story.pages(&format!("/outputs?{query}"), limit).await;
+            let found: Vec<_> = found.iter().map(name).collect();
+            assert_eq!(found.iter().collect::<Vec<_>>(), wanted, "{why}: {query}");
+        }
+    }
+    let early = story.pages("/outputs?as_of=2", 1000).await;
+    assert_eq!(early[1]["spent_by"], json!(null), "not spent by then");
+}
+
+#[tokio::test]
+async fn a_page_of_large_rows_is_shorter_and_the_next_goes_on() {
+    let story = Story::tell().await;
+    let before = story.json("/assets").await["items"].as_array().unwrap().len();
+    for block in 0..2 {
+        let large = (0..40).map(|at| asset(&format!("{block}-{at}-{}", "x".repeat(60_000))));
+        let bytes: Vec<_> = large.map(|signed| signed.bytes).collect();
+        story.world.order.federation.commit(&*story.world.store, &bytes);
+    }
+    let page = story.get("/assets?limit=1000").await;
+    assert!(page.text.len() < 5 * 1024 * 1024, "{} bytes", page.text.len());
+    assert!(page.json()["next_cursor"].is_string());
+    let all = story.pages("/assets", 1000).await;
+    let ids: BTreeSet<_> = all.iter().map(|row| row["id"].to_string()).collect();
+    assert_eq!((all.len(), ids.len()), (before + 80, before + 80), "none twice, none left out");
+}
+
+#[test]
+fn the_page_about_the_api_names_the_routes_that_are_there_and_no_others() {
+    let page = include_str!("../../../../docs/api.md");
+    let served: Vec<_> = v2::described().into_iter().map(|(path, _)| path).collect();
+    let named = |path: &str| {
+        ["GET", "POST"].iter().any(|method| page.contains(&format!("`{method} {path}`")))
+    };
+    for path in &served {
+        assert!(named(path), "docs/api.md does not name {path}");
+    }
+    let spoken = page
+        .split('`')
+        .filter_map(|text| text.strip_prefix("GET ").or_else(|| text.strip_prefix("POST ")));
+    for path in spoken.filter(|path| path.starts_with("/api/v2")) {
+        assert!(served.contains(&path), "docs/api.md names {path}, which is not served");
     }
 }

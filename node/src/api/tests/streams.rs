@@ -15,7 +15,7 @@ use tokio_tungstenite::{
 };
 
 use super::*;
-use crate::api::{ServerLimits, serve};
+use crate::api::{ServerLimits, Serving, serve};
 
 /// Far longer than anything here takes: a test that waits for this has failed.
 const FOREVER: Duration = Duration::from_secs(60);

@@ -111,6 +111,7 @@ pub(super) struct Holder {
 #[utoipa::path(
     get,
     path = "/api/v2/assets/{id}",
+    operation_id = "get_asset",
     tag = "assets",
     params(
         ("id" = schema::Id, Path, description = "The asset's id: that of the transaction that made it"),
@@ -237,6 +238,7 @@ pub(super) struct StepOutput {
 #[utoipa::path(
     get,
     path = "/api/v2/assets/{id}/history",
+    operation_id = "get_asset_history",
     tag = "assets",
     params(
         ("id" = schema::Id, Path, description = "The asset's id"),

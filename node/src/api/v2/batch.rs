@@ -61,10 +61,13 @@ pub(super) enum Reports {
     Many(Vec<Report>),
 }
 
+/// Largest body of one transaction: more than any may have, so that one that is somewhat too
+/// large hears its own reason.
+const SINGLE_BYTES_MAX: usize = 1024 * 1024;
+
 /// What the answer waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Wait {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
     Accepted,
     Committed,
 }
@@ -80,8 +83,9 @@ pub(super) enum Wait {
 #[utoipa::path(
     post,
     path = "/api/v2/transactions",
+    operation_id = "send_transactions",
     tag = "transactions",
-    params(("wait" = Option<Wait>, Query, description = "`accepted` (usual): answer once it waits for a decision; `committed`: answer once it is decided")),
+    params(("wait" = Option<String>, Query, description = "`accepted` (usual): answer once it waits for a decision; `committed`: answer once it is decided", pattern = "^(accepted|committed)$")),
     request_body(
         description = "Signed transactions of the BigchainDB 2.0 specification, at most 4 MiB together, 64 KiB each",
         content((Sent = "application/json"), (String = "application/x-ndjson")),
@@ -115,6 +119,9 @@ async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
     let items = match slices::form(&received.bytes, lines) {
         Form::Object => {
             charge(&head.extensions, 1)?;
+            if received.bytes.len() > SINGLE_BYTES_MAX {
+                return Err(Failure::BodyTooLarge(SINGLE_BYTES_MAX));
+            }
             let bytes = Arc::from(received.bytes.as_slice());
             return take_one(api, bytes, wait).await;
         }

@@ -74,6 +74,7 @@ fn name_of(validator: u16, height: Height, query: &Query) -> String {
 #[utoipa::path(
     get,
     path = "/api/v2/blocks",
+    operation_id = "list_blocks",
     tag = "blocks",
     params(
         ("order" = Option<String>, Query, description = "`desc` (usual): the newest first; `asc`: the oldest first", pattern = "^(asc|desc)$"),
@@ -149,6 +150,7 @@ pub(super) struct Decided {
     #[schema(value_type = Option<schema::Id>)]
     id: Option<TransactionId>,
     /// `committed` or `refused`.
+    #[schema(pattern = "^(committed|refused)$")]
     status: &'static str,
     /// Why it is not committed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,7 +158,7 @@ pub(super) struct Decided {
     reason: Option<Reason>,
     /// The transaction as it came.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<schema::Transaction>, nullable = false)]
+    #[schema(value_type = Option<serde_json::Value>, nullable = false)]
     transaction: Option<Box<RawValue>>,
     /// The bytes of one that is no JSON, and so was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,6 +191,7 @@ impl Decided {
 #[utoipa::path(
     get,
     path = "/api/v2/blocks/{height}",
+    operation_id = "get_block",
     tag = "blocks",
     params(("height" = u64, Path, description = "The block's height; the first is 1")),
     responses((status = 200, description = "The block", body = WholeBlock), NotFound, Unwell),
@@ -332,6 +335,7 @@ pub(super) struct SignatureFields {
 #[utoipa::path(
     get,
     path = "/api/v2/headers/{height}",
+    operation_id = "get_header",
     tag = "blocks",
     params(("height" = u64, Path, description = "The block's height; the first is 1")),
     responses((status = 200, description = "The header", body = ProvenHeader), NotFound, Unwell),

@@ -54,6 +54,7 @@ pub(super) struct ValidatorFields {
 #[utoipa::path(
     get,
     path = "/api/v2/validators",
+    operation_id = "list_validators",
     tag = "federation",
     params(("height" = Option<u64>, Query, description = "The block's height; at most the next one's")),
     responses((status = 200, description = "The validators", body = Validators), Unwell),
@@ -145,6 +146,7 @@ pub(super) struct Versions {
 #[utoipa::path(
     get,
     path = "/api/v2/status",
+    operation_id = "get_status",
     tag = "federation",
     responses((status = 200, description = "The status", body = Status), Unwell),
 )]
@@ -207,6 +209,7 @@ pub(super) struct Links {
 #[utoipa::path(
     get,
     path = "/api/v2",
+    operation_id = "get_index",
     tag = "federation",
     responses((status = 200, description = "Paths", body = Links), Unwell),
 )]

@@ -63,7 +63,7 @@ pub(super) fn routes(router: Router<Arc<Api>>) -> Router<Arc<Api>> {
     router
         .route("/api/v2/docs", get(openapi::to_page))
         .route("/api/v2/docs/", get(openapi::page))
-        .route("/api/v2/docs/{*file}", get(openapi::page))
+        .route("/api/v2/docs/{*file}", get(openapi::part))
 }
 
 /// An answer, or the problem.

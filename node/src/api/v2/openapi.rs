@@ -6,7 +6,7 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::{HeaderName, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
@@ -15,14 +15,19 @@ use serde_json::{Value, json};
 use utoipa::{IntoResponses, OpenApi, ToSchema};
 
 use super::{
-    super::{Shared, error::Failure},
+    super::{Segment, Shared, error::Failure},
     assets, batch, blocks, codes, federation,
     question::Question,
-    schema, select, transactions,
+    receipts, schema, select, stream, transactions,
 };
 
 /// What went wrong (RFC 9457).
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "about:blank", "title": "not there yet", "status": 503, "code": "HEIGHT_NOT_REACHED",
+    "detail": "height 12 is not stored here yet: this validator stands at 9",
+    "request_id": "5d0bd0e0f3a6c1b2", "wanted_height": 12, "height": 9,
+}))]
 pub(super) struct Problem {
     /// Always `about:blank`: `code` is what tells problems apart.
     r#type: String,
@@ -88,6 +93,8 @@ pub(super) enum Unwell {
         (name = "outputs", description = "Who holds what"),
         (name = "blocks", description = "What was decided, and the proof"),
         (name = "federation", description = "Who decides, and how this validator stands"),
+        (name = "receipts", description = "Proof, for anyone, that a transaction was decided"),
+        (name = "stream", description = "What is decided, as it is decided"),
     ),
     paths(
         federation::index,
@@ -103,6 +110,8 @@ pub(super) enum Unwell {
         blocks::header,
         federation::validators,
         federation::status,
+        receipts::verify,
+        stream::get,
         openapi,
     ),
 )]
@@ -115,6 +124,10 @@ pub(crate) fn document() -> Value {
         "description": "The height that the answer is true at",
         "schema": {"type": "integer", "format": "int64", "minimum": 0},
     });
+    let seconds = json!({
+        "description": "When it makes sense to ask again, in seconds; not with every problem",
+        "schema": {"type": "integer", "minimum": 1},
+    });
     let min_height = json!({
         "name": "min_height",
         "in": "query",
@@ -123,9 +136,22 @@ pub(crate) fn document() -> Value {
                         Give the height of your last write to read what you wrote.",
         "schema": {"type": "integer", "format": "int64", "minimum": 0},
     });
+    let refusals = json!({
+        "401": "A key or token is asked for here, and none, or none that is good, was shown",
+        "403": "The key or token is good, but not for this",
+        "408": "The answer took longer than answers may",
+    });
     let paths = document["paths"].as_object_mut().into_iter().flatten();
     for (_, path) in paths {
         for (method, operation) in path.as_object_mut().into_iter().flatten() {
+            // Who lets whom in is configuration: every route may say so.
+            for (status, description) in refusals.as_object().into_iter().flatten() {
+                let responses = &mut operation["responses"];
+                if responses[status].is_null() {
+                    responses[status] = problem(description);
+                }
+            }
+            operation["security"] = json!([{}, {"bearer": []}]);
             if method == "get" {
                 let parameters = &mut operation["parameters"];
                 if parameters.is_null() {
@@ -133,13 +159,27 @@ pub(crate) fn document() -> Value {
                 }
                 parameters.as_array_mut().expect("it is a list").push(min_height.clone());
             }
-            for (_, response) in operation["responses"].as_object_mut().into_iter().flatten() {
+            let responses = operation["responses"].as_object_mut();
+            for (status, response) in responses.into_iter().flatten() {
                 response["headers"]["Cairn-Height"] = height.clone();
+                if ["429", "503"].contains(&status.as_str()) {
+                    response["headers"]["Retry-After"] = seconds.clone();
+                }
             }
         }
     }
+    document["components"]["securitySchemes"]["bearer"] = json!({
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key or an OpenID Connect token, where the validator asks for one",
+    });
     document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] = codes::all();
     document
+}
+
+fn problem(description: &Value) -> Value {
+    let schema = json!({"schema": {"$ref": "#/components/schemas/Problem"}});
+    json!({"description": description, "content": {"application/problem+json": schema}})
 }
 
 /// The document as text, as it is kept with the sources.
@@ -148,9 +188,12 @@ pub(crate) fn text() -> String {
 }
 
 /// This document
+///
+/// The OpenAPI document of the API that this validator serves.
 #[utoipa::path(
     get,
     path = "/api/v2/openapi.json",
+    operation_id = "get_openapi",
     tag = "federation",
     responses((status = 200, description = "OpenAPI 3.1", body = Object), Unwell),
 )]
@@ -172,13 +215,21 @@ pub(super) async fn to_page() -> Response {
 }
 
 /// A page to try the API at.
-pub(super) async fn page(path: Option<Path<String>>) -> Response {
+pub(super) async fn page() -> Response {
+    file("index.html")
+}
+
+/// What the page is made of.
+pub(super) async fn part(Segment(path): Segment) -> Response {
+    if path.is_empty() { Failure::NotFound.v2() } else { file(&path) }
+}
+
+fn file(path: &str) -> Response {
     static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> = LazyLock::new(|| {
         let config = utoipa_swagger_ui::Config::new(["../openapi.json"]);
         Arc::new(config.validator_url("none").display_request_duration(true))
     });
-    let path = path.map(|Path(path)| path).unwrap_or_default();
-    let file = match utoipa_swagger_ui::serve(&path, Arc::clone(&CONFIG)) {
+    let file = match utoipa_swagger_ui::serve(path, Arc::clone(&CONFIG)) {
         Ok(Some(file)) => file,
         Ok(None) => return Failure::NotFound.v2(),
         Err(error) => return Failure::Trouble(error.to_string()).v2(),

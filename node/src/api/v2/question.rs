@@ -138,7 +138,7 @@ pub(super) async fn searchable(api: &Arc<Api>, wanted: Height) -> Result<(), Fai
     Err(Failure::HeightNotReached { wanted, stands: api.search.height() })
 }
 
-fn unknown(name: String, known: &[&str]) -> Failure {
+pub(super) fn unknown(name: String, known: &[&str]) -> Failure {
     let known: Vec<_> = known.iter().chain(&[MIN_HEIGHT]).map(|name| format!("`{name}`")).collect();
     let end = name.floor_char_boundary(ECHO_BYTES_MAX);
     Failure::UnknownParameter { name: name[..end].to_owned(), known: known.join(", ") }

@@ -18,6 +18,8 @@ use utoipa::ToSchema;
 
 use super::{
     super::{Api, Shared, at, error::Failure},
+    openapi::{Problem, Unwell},
+    question::Question,
     say,
 };
 use crate::query::At;
@@ -132,9 +134,9 @@ impl From<Proven> for Proof {
     ),
     responses(
         (status = 200, description = "The verdict", body = Verdict),
-        (status = 400, description = "The body is not JSON (`JSON_SYNTAX`, `JSON_EMPTY`), or there are parameters (`PARAM_UNKNOWN`)"),
-        (status = 413, description = "The body is larger than 1 MiB (`BODY_TOO_LARGE`)"),
-        (status = 415, description = "The body is not `application/json` (`MEDIA_TYPE`)"),
+        (status = 413, description = "The body is larger than 1 MiB (`BODY_TOO_LARGE`)", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not `application/json` (`MEDIA_TYPE`)", body = Problem, content_type = "application/problem+json"),
+        Unwell
     )
 )]
 pub(super) async fn verify(State(api): Shared, request: Request) -> Response {
@@ -142,9 +144,7 @@ pub(super) async fn verify(State(api): Shared, request: Request) -> Response {
 }
 
 async fn judge(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
-    if let Some(query) = request.uri().query().filter(|query| !query.is_empty()) {
-        return Err(Failure::UnknownArguments(query.chars().take(25).collect()));
-    }
+    Question::ask(api, request.uri(), &[]).await?;
     if !is_json(request.headers()) {
         return Err(Failure::MediaTypeJson);
     }

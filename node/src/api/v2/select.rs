@@ -62,9 +62,10 @@ pub(super) struct Output {
 #[utoipa::path(
     get,
     path = "/api/v2/assets",
+    operation_id = "find_assets",
     tag = "assets",
     params(
-        ("filter" = Option<String>, Query, description = "A condition: paths from `asset.` or `metadata.`, `= != < <= > >=`, `^=` for a prefix, `exists`, `and or not ( )`; JSON strings, numbers, true, false, null", example = "asset.kind = \"car\""),
+        ("filter" = Option<String>, Query, description = "A condition. Paths begin with `asset` or `metadata`; `= != < <= > >=`, `^=` for how a string begins, `exists`; `and or not ( )`; JSON strings and numbers, true, false, null. Arrays are looked through", max_length = 4096, example = "asset.kind = \"car\" and metadata.km < 1000"),
         ("sort" = Option<String>, Query, description = "`height` (usual), or a path as in `asset.price`; `-` before it turns it round", example = "-height"),
         ("limit" = Option<u32>, Query, description = "Most rows of a page; a page of large rows may have fewer", minimum = 1, maximum = 1000),
         ("cursor" = Option<schema::Cursor>, Query, description = "`next_cursor` of the page before, with the same question"),
@@ -90,6 +91,7 @@ fn asset_at(query: &Query, row: &Row) -> Result<(Asset, usize), StoreError> {
 #[utoipa::path(
     get,
     path = "/api/v2/outputs",
+    operation_id = "find_outputs",
     tag = "outputs",
     params(
         ("public_key" = Option<schema::PublicKey>, Query, description = "Only those that list this key among their owners"),

@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use cairn_ledger::ids::Height;
 use futures_util::stream;
 
 use super::{
@@ -22,7 +23,8 @@ use super::{
         server::Lasting,
         websocket::{self, Dialect},
     },
-    say,
+    openapi::{Problem, Unwell},
+    question, say,
 };
 use crate::streams::{
     Dropped, EventId, Filter, Follower, Kind, News, Next, Operation,
@@ -31,6 +33,9 @@ use crate::streams::{
 
 /// Most values of filters in one request: each transaction is held against them.
 const VALUES_MAX: usize = 64;
+
+/// What a query may name, next to `min_height`.
+const PARAMETERS: &[&str] = &["from", "asset_id", "operation", "public_key", "events", "refused"];
 
 /// What a client that lost its connection waits before it comes back, in milliseconds.
 const RETRY_MS: u32 = 1000;
@@ -67,11 +72,9 @@ const RETRY_MS: u32 = 1000;
         (status = 200, description = "Events until one side ends the connection", body = TransactionEvent<'_>,
             content_type = "text/event-stream"),
         (status = 101, description = "The same over a WebSocket, each event one text message"),
-        (status = 400, description = "PARAM_INVALID, PARAM_UNKNOWN", content_type = "application/problem+json"),
         (status = 426, description = "UPGRADE_REQUIRED: the WebSocket handshake was not right",
-            content_type = "application/problem+json"),
-        (status = 503, description = "STREAMS_FULL: too many streams are open; Retry-After says when to ask again",
-            content_type = "application/problem+json"),
+            body = Problem, content_type = "application/problem+json"),
+        Unwell,
     ),
 )]
 pub(super) async fn get(
@@ -81,17 +84,20 @@ pub(super) async fn get(
     lasting: Lasting,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    say(follow(&api, &uri, &headers, lasting, upgrade))
+    say(follow(&api, &uri, &headers, lasting, upgrade).await)
 }
 
-fn follow(
+async fn follow(
     api: &Arc<Api>,
     uri: &Uri,
     headers: &HeaderMap,
     lasting: Lasting,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Failure> {
-    let (mut next, filter) = wanted(uri)?;
+    let Wanted { mut next, filter, min_height } = wanted(uri)?;
+    if let Some(height) = min_height {
+        question::stored(api, height).await?;
+    }
     // Who comes back tells by the header where it was; the address still says where it began.
     if let Some(last) = headers.get("last-event-id") {
         next = Some(behind(last)?);
@@ -115,8 +121,15 @@ fn behind(last: &HeaderValue) -> Result<Next, Failure> {
     id.map(Next::behind).ok_or(Failure::Value { name: "Last-Event-ID", wanted })
 }
 
+/// What a query asks for.
+struct Wanted {
+    next: Option<Next>,
+    filter: Filter,
+    min_height: Option<Height>,
+}
+
 /// Reads the query.
-fn wanted(uri: &Uri) -> Result<(Option<Next>, Filter), Failure> {
+fn wanted(uri: &Uri) -> Result<Wanted, Failure> {
     let pairs: Result<Query<Vec<(String, String)>>, _> = Query::try_from_uri(uri);
     let Query(pairs) = pairs.map_err(|_| invalid("query", "it cannot be decoded"))?;
     if pairs.len() > VALUES_MAX {
@@ -124,7 +137,7 @@ fn wanted(uri: &Uri) -> Result<(Option<Next>, Filter), Failure> {
         return Err(Failure::Value { name: "query", wanted });
     }
     let mut filter = Filter::default();
-    let (mut next, mut kinds) = (None, Vec::new());
+    let (mut next, mut kinds, mut min_height) = (None, Vec::new(), None);
     for (name, text) in &pairs {
         match name.as_str() {
             "from" => next = Some(from(text)?),
@@ -152,17 +165,20 @@ fn wanted(uri: &Uri) -> Result<(Option<Next>, Filter), Failure> {
                 filter.refused =
                     said.ok_or_else(|| invalid("refused", "true or false is wanted"))?;
             }
-            _ => {
-                let shown: String = name.chars().take(100).collect();
-                return Err(Failure::UnknownArguments(shown));
+            "min_height" => {
+                let height = text.parse().ok().map(Height);
+                min_height = Some(height.ok_or_else(|| {
+                    invalid("min_height", "a height (a whole number) would be fine")
+                })?);
             }
+            _ => return Err(question::unknown(name.clone(), PARAMETERS)),
         }
     }
     if !kinds.is_empty() {
         filter.transactions = kinds.contains(&EventKind::Transaction);
         filter.blocks = kinds.contains(&EventKind::Block);
     }
-    Ok((next, filter))
+    Ok(Wanted { next, filter, min_height })
 }
 
 /// A height is where to begin; a transaction's id is what was seen already.

@@ -43,11 +43,16 @@ impl Reason {
 
 /// Where a transaction stands.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "3b5ddc4a5a3e6bd2b3e3d2d5b5b5d3c1f6a3a7c3cbe8e1c4ad0d4c2f4f6f0a11",
+    "status": "committed", "height": 12, "index": 3, "as_of": 12,
+}))]
 pub(super) struct Report {
     /// Its id, as far as it could be read.
     #[schema(value_type = Option<schema::Id>)]
     id: Option<TransactionId>,
     /// `pending`, `committed`, `refused` or `unknown`.
+    #[schema(pattern = "^(pending|committed|refused|unknown)$")]
     status: &'static str,
     /// The block that decided it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,6 +116,7 @@ pub(super) fn alone(status: StatusCode, report: Report) -> Response {
 #[utoipa::path(
     get,
     path = "/api/v2/transactions/{id}",
+    operation_id = "get_transaction",
     tag = "transactions",
     params(("id" = schema::Id, Path, description = "The transaction's id")),
     responses((status = 200, description = "Where it stands", body = Report), NotFound, Unwell),
@@ -164,6 +170,7 @@ pub(super) async fn standing(
 #[utoipa::path(
     get,
     path = "/api/v2/transactions/{id}/receipt",
+    operation_id = "get_receipt",
     tag = "transactions",
     params(("id" = schema::Id, Path, description = "The transaction's id")),
     responses(

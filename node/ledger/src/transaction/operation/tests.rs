@@ -21,7 +21,7 @@ fn member() -> SigningKey {
 }
 
 /// What upstream would make of that operation.
-fn sound(operation: Operation) -> Json {
+pub(in crate::transaction) fn sound(operation: Operation) -> Json {
     let voters = Electorate::of(&founders(4).0);
     let election = TransactionId([7; 32]);
     let proposal = json!({
