@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -146,29 +146,7 @@ fn assets_change_hands_from_the_command_line() {
     assert!(shell.says(&["tx", "show", &given]).contains(&format!("spends {id}:0")));
     assert!(shell.fails(1, &["tx", "show", &"0".repeat(64)]).contains("knows no transaction"));
 
-    // What is indexed behind the commit is there soon.
-    let history = until("the history is whole", || {
-        let history = shell.values(&["asset", "history", &id]);
-        (history.len() == 3).then_some(history)
-    });
-    assert_eq!((text(&history[1], "id"), &history[1]["height"]), (&*given, &2.into()));
-    assert!(shell.says(&["asset", "history", &id]).contains(r#"{"note":"first"}"#));
-    until("Bob's list is whole", || {
-        let list = shell.values(&["asset", "list", "--owner", &bob]);
-        (list.first()?["amount"] == "5").then_some(())
-    });
-    let filter = ["query", "assets", "--filter", r#"asset.token = "T""#, "--sort", "-height"];
-    assert_eq!(text(&shell.value(&filter), "id"), id);
-    let unspent = ["query", "outputs", "--asset", &id, "--unspent"];
-    assert_eq!(shell.values(&unspent).len(), 3);
-    assert!(shell.says(&unspent).contains(&bob));
-    let said = shell.run(&[&unspent[..], &["--limit", "1", "--explain"]].concat());
-    let said = String::from_utf8(said.stderr).unwrap();
-    assert!(said.contains("explain: index") && said.contains("--cursor"), "{said}");
-    let wrong = shell.fails(1, &["query", "assets", "--filter", "asset.token ="]);
-    assert!(wrong.contains("400") && wrong.contains("character"), "{wrong}");
-    let found = shell.values(&["query", "text", "metadata", "first"]);
-    assert_eq!(text(&found[0], "id"), id);
+    finds(&shell, &id, &given, &bob);
     let status = shell.value(&["status"]);
     assert_eq!((&status["ready"], &status["height"]), (&true.into(), &3.into()));
     let two = format!("{},http://127.0.0.1:1", shell.url);
@@ -178,6 +156,33 @@ fn assets_change_hands_from_the_command_line() {
     let proven = ["verify", "receipt", "receipt.json", "--genesis", "genesis.json"];
     assert!(shell.says(&proven).contains(&given));
     federation.nothing_alarming();
+}
+
+/// An asset by its history, by who holds it, by its fields and by its words.
+fn finds(shell: &Shell, id: &str, given: &str, bob: &str) {
+    // What is indexed behind the commit is there soon.
+    let history = until("the history is whole", || {
+        let history = shell.values(&["asset", "history", id]);
+        (history.len() == 3).then_some(history)
+    });
+    assert_eq!((text(&history[1], "id"), &history[1]["height"]), (given, &2.into()));
+    assert!(shell.says(&["asset", "history", id]).contains(r#"{"note":"first"}"#));
+    until("Bob's list is whole", || {
+        let list = shell.values(&["asset", "list", "--owner", bob]);
+        (list.first()?["amount"] == "5").then_some(())
+    });
+    let filter = ["query", "assets", "--filter", r#"asset.token = "T""#, "--sort", "-height"];
+    assert_eq!(text(&shell.value(&filter), "id"), id);
+    let unspent = ["query", "outputs", "--asset", id, "--unspent"];
+    assert_eq!(shell.values(&unspent).len(), 3);
+    assert!(shell.says(&unspent).contains(bob));
+    let said = shell.run(&[&unspent[..], &["--limit", "1", "--explain"]].concat());
+    let said = String::from_utf8(said.stderr).unwrap();
+    assert!(said.contains("explain: index") && said.contains("--cursor"), "{said}");
+    let wrong = shell.fails(1, &["query", "assets", "--filter", "asset.token ="]);
+    assert!(wrong.contains("400") && wrong.contains("character"), "{wrong}");
+    let found = shell.values(&["query", "text", "metadata", "first"]);
+    assert_eq!(text(&found[0], "id"), id);
 }
 
 #[test]
@@ -404,4 +409,74 @@ fn a_private_authority_and_an_api_key_are_all_that_a_closed_validator_wants() {
     shell.key("alice.key");
     let made = shell.value(&["asset", "create", "--key", "alice.key", "--data", r#"{"a":"b"}"#]);
     assert_eq!(text(&made, "outcome"), "committed");
+}
+
+/// A watcher, its lines as they come.
+struct Watching {
+    child: std::process::Child,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+impl Watching {
+    fn start(shell: &Shell, line: &[&str]) -> Self {
+        let mut command = shell.command(&[&["watch", "--output", "json"], line].concat());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines() {
+                let Ok(line) = line else { return };
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Waits until these transactions were told, in this order; whatever else comes.
+    fn tells(&self, wanted: &[TransactionId]) -> Vec<Value> {
+        let mut told: Vec<Value> = Vec::new();
+        until("the watcher tells all", || {
+            told.extend(self.lines.try_iter().map(|line| serde_json::from_str(&line).unwrap()));
+            let ids: Vec<&str> = told.iter().filter_map(|event| event["id"].as_str()).collect();
+            let wanted: Vec<String> = wanted.iter().map(TransactionId::to_string).collect();
+            let found: Vec<&str> =
+                ids.into_iter().filter(|id| wanted.iter().any(|one| one == id)).collect();
+            (found == wanted).then_some(())
+        });
+        told
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_watcher_misses_nothing_when_its_validator_goes() {
+    let mut federation = Federation::start("watch", 4);
+    let mut shell = Shell::at(&federation.scratch.0, federation.nodes[0].api);
+    shell.url = format!("http://127.0.0.1:{},{}", federation.nodes[3].api, shell.url);
+    let mut committed = vec![federation.nodes[0].commits()];
+    let watching = Watching::start(&shell, &["--from", "1", "--events", "transaction"]);
+    watching.tells(&committed);
+    committed.push(federation.nodes[0].commits());
+    let told = watching.tells(&committed[1..]);
+    assert!(told.iter().all(|event| event["event"] == "transaction"), "{told:?}");
+
+    // Whoever is followed is killed; what is decided meanwhile is told by the other one.
+    federation.nodes[3].kill();
+    let later: Vec<TransactionId> = (0..3).map(|_| federation.nodes[0].commits()).collect();
+    watching.tells(&later);
+    let last = shell.value(&["tx", "show", &later[2].to_string()]);
+    let from = format!("{}:{}", last["height"], last["index"]);
+    let next = Watching::start(&shell, &["--from", &from, "--operation", "create"]);
+    let newest = federation.nodes[0].commits();
+    let told = next.tells(&[newest]);
+    assert_ne!(told[0]["event_id"], from.as_str(), "behind that event");
+    assert!(shell.fails(1, &["watch", "--from", "x"]).contains("400"));
 }
