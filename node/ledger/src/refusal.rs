@@ -382,6 +382,16 @@ impl Refusal {
         if let Self::DoubleSpend { by, .. } = self {
             return format!("{self} by transaction {by}");
         }
+        if let Self::ProposerUnknown = self {
+            return format!(
+                "{self}: the member key of a validator, as the genesis has it, would be"
+            );
+        }
+        if let Self::ElectionOutputs = self {
+            return format!(
+                "{self}: one for each member key in the genesis, of that power, would be"
+            );
+        }
         if let Self::ConditionMismatch { input } = self {
             return format!(
                 "{self} Input {input} fulfils another condition than that of its output."

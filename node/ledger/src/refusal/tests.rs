@@ -30,3 +30,13 @@ fn a_record_is_bounded_and_reads_as_v1_says_it() {
     assert_eq!(recorded.text, format!("DoubleSpend: input `{id}` was already spent"));
     assert!(spent.detail().ends_with(&format!("spent by transaction {}", "02".repeat(32))));
 }
+
+#[test]
+fn v2_says_which_key_names_a_validator() {
+    let upstream = "Public key is not a part of the validator set";
+    let ours = ": the member key of a validator, as the genesis has it, would be";
+    assert_eq!(Refusal::ProposerUnknown.to_string(), upstream);
+    assert_eq!(Refusal::ProposerUnknown.detail(), format!("{upstream}{ours}"));
+    let outputs = Refusal::ElectionOutputs;
+    assert!(outputs.detail().starts_with(&format!("{outputs}: one for each member key")));
+}
