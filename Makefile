@@ -54,7 +54,7 @@ test-openapi: debug # API v2 does what its OpenAPI document says, asked properly
 test-demo: debug # the demo's exit code is honest
 	BASE_PORT=25984 e2e/demo.sh target/debug/cairn
 
-# The verifier for browsers and Node. Exit code 3: the target is missing and cannot be had.
+# The verifier for browsers and Node. `Error 3`: the target is missing and cannot be had.
 WASM_TARGET := wasm32-unknown-unknown
 WASM := target/$(WASM_TARGET)/wasm/cairn_verifier_wasm.wasm
 

@@ -7,7 +7,7 @@ cairn=$(realpath "$1")
 CAIRN_WASM=$(realpath "$2")
 cd "$(dirname "$0")/../.."
 
-port=${BASE_PORT:-21500}
+port=${BASE_PORT:-23984}
 data=$(mktemp -d)
 log="$data/dev.log"
 touch "$log"

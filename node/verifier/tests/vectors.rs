@@ -90,6 +90,7 @@ fn spoilt_texts(first: &str, second: &str, block: &Block) -> Vec<Value> {
     let mut higher = block.header.clone();
     higher.height = higher.height.next();
     let higher = hex::encode(higher.encode());
+    let longer = format!("{header}00");
     #[rustfmt::skip]
     let table = [
         ("no JSON",                         "receipt",         first,  "\n}\n",              "\n"),
@@ -106,6 +107,7 @@ fn spoilt_texts(first: &str, second: &str, block: &Block) -> Vec<Value> {
         ("another height in the header",    FIRST_SIGNATURE,   first,  &header,              &higher),
         ("digits that are capital letters", "receipt.header",  first,  &header,              &capital),
         ("a header that ends early",        "receipt.header",  first,  &header,              &header[..366]),
+        ("a header with a byte more",       "receipt.header",  first,  &header,              &longer),
         ("another round",                   FIRST_SIGNATURE,   first,  "\"round\": 1",       "\"round\": 0"),
         ("a stranger signs",                FIRST_SIGNER,      first,  "member-0",           "member-7"),
         ("a signature of somebody else",    FIRST_SIGNATURE,   first,  "member-0",           "member-1"),
