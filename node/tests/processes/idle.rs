@@ -91,7 +91,9 @@ fn when_all_places_are_taken_newcomers_are_served_all_the_same() {
     let mut federation = Federation::found("places", 1);
     let node = &mut federation.nodes[0];
     let config = fs::read_to_string(node.config()).unwrap();
-    fs::write(node.config(), format!("{config}\n[api.limits]\nconnections = 50\n")).unwrap();
+    // Nobody goes by itself while this test runs.
+    let limits = "[api.limits]\nconnections = 50\nhead_timeout_s = 600\n";
+    fs::write(node.config(), format!("{config}\n{limits}")).unwrap();
     node.start_and_serve();
     let streams = connect(node, 200, "GET / HT");
     node.commits();
