@@ -307,14 +307,6 @@ impl Running {
             since: Stopwatch::start(),
         };
         let (status_sender, status) = watch::channel(telling.status(&shell.status().borrow()));
-        let settings = ApiSettings {
-            streams_url: format!(
-                "ws://{}/api/v1/streams/valid_transactions",
-                config.listen.api_events
-            ),
-            streams: StreamLimits { streams: config.streams, ..StreamLimits::default() },
-            ..ApiSettings::default()
-        };
         let query = Arc::new(Query::new(Arc::clone(&store), genesis));
         let search = Arc::new(Search::over(Arc::clone(&store)));
         let api = Api::open(ApiParts {
@@ -323,28 +315,19 @@ impl Running {
             intake: Arc::clone(&intake),
             metrics: Arc::clone(&metrics),
             status,
-            settings,
+            settings: settings(&config),
         });
         let (stop_serving, stop) = watch::channel(false);
-        let limits = ServerLimits::default();
-        let servers = vec![
-            tokio::spawn(serve(
-                ports.api,
-                api.router(),
-                limits,
-                Arc::clone(&metrics),
-                stop.clone(),
-            )),
-            tokio::spawn(serve(
-                ports.api_events,
-                api.events_router(),
-                limits,
-                Arc::clone(&metrics),
-                stop.clone(),
-            )),
-            tokio::spawn(serve(ports.admin, api.admin_router(), limits, metrics, stop)),
-            tokio::spawn(telling.keep_telling(shell.status(), status_sender)),
+        let doors = [
+            (ports.api, api.router()),
+            (ports.api_events, api.events_router()),
+            (ports.admin, api.admin_router()),
         ];
+        let limits = ServerLimits::default();
+        let mut servers = Vec::from(doors.map(|(listener, router)| {
+            tokio::spawn(serve(listener, router, limits, Arc::clone(&metrics), stop.clone()))
+        }));
+        servers.push(tokio::spawn(telling.keep_telling(shell.status(), status_sender)));
         tracing::info!(validator = config.name, api = %config.listen.api, "serving");
         Ok(Self { shell, order, order_failed, mesh, intake, store, stop_serving, servers })
     }
@@ -388,6 +371,15 @@ impl Running {
                 }
             }
         }
+    }
+}
+
+fn settings(config: &Config) -> ApiSettings {
+    let events = config.listen.api_events;
+    ApiSettings {
+        streams_url: format!("ws://{events}/api/v1/streams/valid_transactions"),
+        streams: StreamLimits { streams: config.streams, ..StreamLimits::default() },
+        ..ApiSettings::default()
     }
 }
 

@@ -147,10 +147,7 @@ impl Failure {
             Self::MediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "MEDIA_TYPE", "that type is not read")
             }
-            Self::Parameter { .. } => {
-                (StatusCode::BAD_REQUEST, "PARAM_INVALID", "a parameter is wrong")
-            }
-            Self::Value { .. } => {
+            Self::Parameter { .. } | Self::Value { .. } => {
                 (StatusCode::BAD_REQUEST, "PARAM_INVALID", "a parameter is wrong")
             }
             Self::Filter { .. } => {
