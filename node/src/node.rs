@@ -318,14 +318,6 @@ impl Running {
             since: Stopwatch::start(),
         };
         let (status_sender, status) = watch::channel(telling.status(&shell.status().borrow()));
-        let settings = ApiSettings {
-            advertised_streams_url: config.api.advertised_streams_url.clone(),
-            streams_port: config.listen.api_events.port(),
-            tls: config.api.tls.is_some(),
-            access: doors.access,
-            streams: StreamLimits { streams: config.streams, ..StreamLimits::default() },
-            ..ApiSettings::default()
-        };
         let query = Arc::new(Query::new(Arc::clone(&store), genesis));
         let search_directory = config.data.join("search");
         let search = tokio::task::block_in_place(|| {
@@ -338,15 +330,18 @@ impl Running {
             intake: Arc::clone(&intake),
             metrics: Arc::clone(&metrics),
             status,
-            settings,
+            settings: settings(&config, doors.access),
         });
         let (stop_serving, stop) = watch::channel(false);
-        let servers = vec![
-            tokio::spawn(serve(ports.api, api.router(), doors.api.clone(), stop.clone())),
-            tokio::spawn(serve(ports.api_events, api.events_router(), doors.api, stop.clone())),
-            tokio::spawn(serve(ports.admin, api.admin_router(), doors.admin, stop)),
-            tokio::spawn(telling.keep_telling(shell.status(), status_sender)),
+        let doors = [
+            (ports.api, api.router(), doors.api.clone()),
+            (ports.api_events, api.events_router(), doors.api),
+            (ports.admin, api.admin_router(), doors.admin),
         ];
+        let mut servers = Vec::from(doors.map(|(listener, router, serving)| {
+            tokio::spawn(serve(listener, router, serving, stop.clone()))
+        }));
+        servers.push(tokio::spawn(telling.keep_telling(shell.status(), status_sender)));
         tracing::info!(validator = config.name, api = %config.listen.api, "serving");
         Ok(Self { shell, order, order_failed, mesh, intake, store, search, stop_serving, servers })
     }
@@ -393,6 +388,17 @@ impl Running {
                 }
             }
         }
+    }
+}
+
+fn settings(config: &Config, access: Arc<Access>) -> ApiSettings {
+    ApiSettings {
+        advertised_streams_url: config.api.advertised_streams_url.clone(),
+        streams_port: config.listen.api_events.port(),
+        tls: config.api.tls.is_some(),
+        access,
+        streams: StreamLimits { streams: config.streams, ..StreamLimits::default() },
+        ..ApiSettings::default()
     }
 }
 

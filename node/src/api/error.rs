@@ -171,10 +171,7 @@ impl Failure {
             Self::MediaType | Self::MediaTypeJson => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "MEDIA_TYPE", "that type is not read")
             }
-            Self::Parameter { .. } => {
-                (StatusCode::BAD_REQUEST, "PARAM_INVALID", "a parameter is wrong")
-            }
-            Self::Value { .. } | Self::SearchEmpty => {
+            Self::Parameter { .. } | Self::Value { .. } | Self::SearchEmpty => {
                 (StatusCode::BAD_REQUEST, "PARAM_INVALID", "a parameter is wrong")
             }
             Self::Filter { .. } => {

@@ -204,6 +204,10 @@ impl Reader {
                     if height >= self.end.load(Ordering::SeqCst) {
                         return sight;
                     }
+                    // Most connections that break have told all there was, and wait.
+                    if self.dice.below(4) == 0 {
+                        break;
+                    }
                     continue;
                 }
                 let id = event["id"].as_str().unwrap().to_owned();
@@ -383,6 +387,6 @@ fn five_hundred_streams_are_all_told_and_cost_little() {
         kib(idle),
         kib(busy)
     );
-    assert!(kib(busy) < 128, "{busy} bytes, {before} before");
+    assert!(kib(busy) < 64, "{busy} bytes, {before} before");
     federation.nothing_alarming();
 }

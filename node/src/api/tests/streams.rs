@@ -117,13 +117,17 @@ async fn text_of(socket: &mut WebSocket) -> String {
 
 /// The other end's last word.
 async fn closed(socket: &mut WebSocket) -> Option<CloseFrame> {
-    loop {
-        match tokio::time::timeout(FOREVER, socket.next()).await.expect("it is closed") {
-            Some(Ok(Message::Close(frame))) => return frame,
-            Some(Ok(_)) => {}
-            None | Some(Err(_)) => return None,
+    let last = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Close(frame))) => return frame,
+                Some(Ok(_)) => {}
+                None | Some(Err(_)) => return None,
+            }
         }
-    }
+    };
+    // Not for each message: pings come for ever.
+    tokio::time::timeout(FOREVER, last).await.expect("it is closed")
 }
 
 const V1: &str = "/api/v1/streams/valid_transactions";
