@@ -139,6 +139,9 @@ pub(super) fn run(command: &Command, context: &Context) -> Result<Printed, Failu
     }
 }
 
+/// An item as lines of a table.
+type Show = fn(&Value) -> Vec<Vec<String>>;
+
 /// Most rows of one page, as the API has it.
 const PAGE_MAX: u64 = 1000;
 
@@ -147,7 +150,7 @@ fn select(
     mut pairs: Vec<(&'static str, String)>,
     selection: &Selection,
     context: &Context,
-    (mut rows, show): (Rows, fn(&Value) -> Vec<Vec<String>>),
+    (mut rows, show): (Rows, Show),
 ) -> Result<Printed, Failure> {
     let client = Client::new(&selection.connection, context)?;
     let Selection { filter, sort, limit, all, as_of, cursor, explain, connection: _ } = selection;

@@ -259,6 +259,9 @@ mod tests {
         assert_eq!(held(0, &[&alice], &TransactionId([2; 32])), None, "another asset");
     }
 
+    /// What each recipient's flag says, `--amount`, what is given in all, and why.
+    type Given<'a> = (&'a [Option<u64>], Option<u64>, Result<Option<u64>, ()>, &'a str);
+
     #[test]
     fn what_is_given_adds_up_or_is_whatever_there_is() {
         let to = |amount| {
@@ -268,7 +271,7 @@ mod tests {
             to
         };
         #[rustfmt::skip]
-        let table: [(&[Option<u64>], Option<u64>, Result<Option<u64>, ()>, &str); 8] = [
+        let table: [Given<'_>; 8] = [
             (&[None],                None,    Ok(None),    "all of it"),
             (&[None],                Some(4), Ok(Some(4)), "the flag says how much"),
             (&[Some(3)],             None,    Ok(Some(3)), "the recipient says how much"),
