@@ -20,7 +20,7 @@ demo: ## Starts a federation of four validators and tells its story
 	@e2e/demo.sh target/release/cairn
 
 .PHONY: test
-test: check test-rust test-driver test-demo test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
+test: check test-rust test-driver test-driver-python test-openapi test-wasm test-demo test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
 	@echo "make test: all passed"
 
 # One set of features for everything in the workspace, so that nothing is built twice.
@@ -46,9 +46,28 @@ test-driver: debug # the official BigchainDB driver from npm against a running f
 test-driver-python: debug # the official BigchainDB driver from PyPI; ends with 75 where it cannot be installed
 	e2e/driver-python/run.sh target/debug/cairn
 
+.PHONY: test-openapi
+test-openapi: debug # API v2 does what its OpenAPI document says, asked properly and improperly
+	e2e/openapi/run.sh target/debug/cairn
+
 .PHONY: test-demo
 test-demo: debug # the demo's exit code is honest
 	BASE_PORT=25984 e2e/demo.sh target/debug/cairn
+
+# The verifier for browsers and Node. Exit code 3: the target is missing and cannot be had.
+WASM_TARGET := wasm32-unknown-unknown
+WASM := target/$(WASM_TARGET)/wasm/cairn_verifier_wasm.wasm
+
+.PHONY: wasm
+wasm: ## Builds the verifier as a WebAssembly module
+	@test -d "$$(rustc --print target-libdir --target $(WASM_TARGET))" || rustup target add $(WASM_TARGET) || \
+	  { echo "the Rust target $(WASM_TARGET) is not installed and rustup cannot fetch it: install it, then try again" >&2; exit 3; }
+	cargo build --profile wasm --target $(WASM_TARGET) --locked --package cairn-verifier-wasm
+	@wc -c $(WASM)
+
+.PHONY: test-wasm
+test-wasm: wasm debug # the module in Node: the vectors, and a receipt of a running federation
+	e2e/receipts/run.sh target/debug/cairn $(WASM)
 
 .PHONY: check
 check: $(DENY) ## Format, lints, licences: looks, never writes

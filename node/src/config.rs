@@ -16,6 +16,7 @@ use crate::{
     api::access::line_of,
     exit::{ExitCode, Failure},
     intake::IntakeLimits,
+    streams::StreamLimits,
 };
 
 mod api;
@@ -77,6 +78,8 @@ pub struct Config {
     pub order: OrderKind,
     /// How much may wait for a decision.
     pub intake: IntakeLimits,
+    /// Most event streams at a time.
+    pub streams: usize,
     /// What is logged: a level, or tracing's directives.
     pub log: String,
 }
@@ -131,6 +134,8 @@ struct Written {
     #[serde(default)]
     intake: WrittenIntake,
     #[serde(default)]
+    streams: WrittenStreams,
+    #[serde(default)]
     log: Option<String>,
 }
 
@@ -151,6 +156,15 @@ struct WrittenIntake {
     patience_s: Option<u64>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenStreams {
+    most: Option<usize>,
+}
+
+/// More than one process has files for, mostly; what is beyond was a slip of the hand.
+const STREAMS_MAX: usize = 100_000;
+
 impl Config {
     /// Reads and checks the file; paths in it are relative to its directory.
     ///
@@ -167,8 +181,19 @@ impl Config {
 
     fn parse(text: &str, base: &Path, overrides: &Overrides) -> Result<Self, String> {
         let written: Written = toml::from_str(text).map_err(|error| line_of(text, &error))?;
-        let Written { name, data, genesis, member_key, listen, api, peers, order, intake, log } =
-            written;
+        let Written {
+            name,
+            data,
+            genesis,
+            member_key,
+            listen,
+            api,
+            peers,
+            order,
+            intake,
+            streams,
+            log,
+        } = written;
         check_name("name", &name)?;
         for (peer, address) in &peers {
             check_name("peers", peer)?;
@@ -204,6 +229,7 @@ impl Config {
             peers,
             order: overrides.order.or(order).unwrap_or(OrderKind::Raft),
             intake: intake.checked()?,
+            streams: streams.checked()?,
             log,
         })
     }
@@ -232,6 +258,16 @@ impl WrittenIntake {
             }
         };
         Ok(IntakeLimits { transactions, bytes, patience })
+    }
+}
+
+impl WrittenStreams {
+    fn checked(self) -> Result<usize, String> {
+        match self.most {
+            None => Ok(StreamLimits::default().streams),
+            Some(most @ 1..=STREAMS_MAX) => Ok(most),
+            Some(other) => Err(format!("streams.most: {other}; 1 to {STREAMS_MAX} are fine")),
+        }
     }
 }
 
@@ -317,6 +353,7 @@ mod tests {
         assert_eq!(config.listen.mesh.to_string(), "127.0.0.1:9987");
         assert_eq!((config.order, config.log.as_str()), (OrderKind::Raft, "info"));
         assert!(config.peers.is_empty());
+        assert_eq!(config.streams, 2048);
     }
 
     #[test]
@@ -363,6 +400,7 @@ mod tests {
             ("[api]\nadvertised_streams_url = 'http://a'", "api.advertised_streams_url", "no WebSocket"),
             ("[api]\nadvertised_streams_url = 'ws:///a'",  "api.advertised_streams_url", "no host"),
             ("[api]\nadvertised_streams_url = 'ws://a b'", "api.advertised_streams_url", "a blank"),
+            ("[streams]\nmost = 0",                  "streams.most",        "no stream"),
             ("name = 'again'",                       "line 5",              "a key twice"),
         ];
         for (line, named, why) in table {

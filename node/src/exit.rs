@@ -34,6 +34,9 @@ pub enum ExitCode {
     SignStateLocked = 19,
     /// Two decided blocks at one height, or another broken promise: an operator must look.
     SafetyViolated = 20,
+    /// Ctrl-C or SIGTERM, where there was something to put away first. What shells say of a
+    /// process that SIGINT ended, too.
+    Interrupted = 130,
 }
 
 impl From<ExitCode> for std::process::ExitCode {

@@ -7,7 +7,8 @@
 //! 3. [`order`]: one log of batches, the same for every validator.
 //! 4. [`chain`]: proposals, votes, certificates: the federation decides slices of the log.
 //! 5. [`store`]: decided blocks and the state after them, durable.
-//! 6. [`query`]: reads, each true at a height; [`search`]: reads by what assets and metadata say.
+//! 6. [`query`]: reads, each true at a height; [`search`]: reads by what assets and metadata say;
+//!    [`streams`]: what was decided, told as it comes.
 //!
 //! Around them: [`mesh`] carries bytes between validators, [`metrics`] counts,
 //! [`config`] knows what was asked for, [`clock`] is the only one who knows the time,
@@ -29,6 +30,7 @@ pub mod order;
 pub mod query;
 pub mod search;
 pub mod store;
+pub mod streams;
 
 #[cfg(test)]
 mod testing;

@@ -59,6 +59,8 @@ pub struct Metrics {
     pub proposals: IntCounterVec,
     /// Blocks that came from peers rather than from voting.
     pub sync_blocks: IntCounter,
+    /// Up to which height searches are complete.
+    pub search_height: IntGauge,
     /// HTTP answers, by `route` and `status`.
     pub http_requests: IntCounterVec,
     /// HTTP connections that are open.
@@ -69,6 +71,12 @@ pub struct Metrics {
     pub http_connections_evicted: IntCounter,
     /// Unix time at which the API's certificate ends; 0 without TLS.
     pub tls_certificate_expiry: IntGauge,
+    /// Event streams that are open, by `kind` (`v1`, `sse`, `websocket`).
+    pub streams: IntGaugeVec,
+    /// Events that readers of streams were told, by `kind`.
+    pub stream_events: IntCounterVec,
+    /// Readers of streams that were sent away, by `reason` (`slow`, `behind`, `silent`, `trouble`).
+    pub stream_readers_dropped: IntCounterVec,
     /// Memory of this process that is resident.
     pub resident_bytes: IntGauge,
     /// Always 1; `version` says what runs.
@@ -100,6 +108,9 @@ impl Maker<'_> {
     }
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         self.put(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.put(IntGaugeVec::new(Opts::new(name, help), labels))
     }
     fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
         self.put(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
@@ -171,6 +182,8 @@ impl Metrics {
                 "cairn_sync_blocks_total",
                 "Blocks that came from peers rather than from voting",
             ),
+            search_height: make
+                .gauge("cairn_search_height", "Height up to which searches are complete"),
             http_requests: make.counters(
                 "cairn_http_requests_total",
                 "HTTP answers",
@@ -192,6 +205,17 @@ impl Metrics {
             tls_certificate_expiry: make.gauge(
                 "cairn_tls_certificate_expiry_seconds",
                 "Unix time at which the certificate of the API ends; 0 without TLS",
+            ),
+            streams: make.gauges("cairn_streams", "Open event streams", &["kind"]),
+            stream_events: make.counters(
+                "cairn_stream_events_total",
+                "Events that readers of streams were told",
+                &["kind"],
+            ),
+            stream_readers_dropped: make.counters(
+                "cairn_stream_readers_dropped_total",
+                "Readers of streams that were sent away",
+                &["reason"],
             ),
             resident_bytes: make
                 .gauge("cairn_process_resident_bytes", "Resident memory of this process"),
@@ -243,16 +267,20 @@ impl Metrics {
             frames_dropped,
             proposals,
             sync_blocks,
+            search_height,
             http_requests,
             http_connections,
             http_request,
             http_connections_evicted,
             tls_certificate_expiry,
+            streams,
+            stream_events,
+            stream_readers_dropped,
             resident_bytes,
             build_info,
             start_time,
         } = self;
-        let all: [&dyn Collector; 26] = [
+        let all: [&dyn Collector; 30] = [
             height,
             round,
             voting,
@@ -271,11 +299,15 @@ impl Metrics {
             frames_dropped,
             proposals,
             sync_blocks,
+            search_height,
             http_requests,
             http_connections,
             http_request,
             http_connections_evicted,
             tls_certificate_expiry,
+            streams,
+            stream_events,
+            stream_readers_dropped,
             resident_bytes,
             build_info,
             start_time,

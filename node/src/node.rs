@@ -45,6 +45,7 @@ use crate::{
     query::Query,
     search::Search,
     store::{Located, Store, StoreError, embedded::Embedded},
+    streams::StreamLimits,
 };
 
 /// A node that is further behind the best that a peer has shown is not ready.
@@ -121,6 +122,7 @@ struct Opened {
 struct Ports {
     mesh: TcpListener,
     api: TcpListener,
+    api_events: TcpListener,
     admin: TcpListener,
 }
 
@@ -129,6 +131,7 @@ impl Ports {
         Ok(Self {
             mesh: listen(config.listen.mesh, "mesh").await?,
             api: listen(config.listen.api, "API").await?,
+            api_events: listen(config.listen.api_events, "events").await?,
             admin: listen(config.listen.admin, "admin").await?,
         })
     }
@@ -264,6 +267,7 @@ struct Running {
     mesh: Arc<Mesh>,
     intake: Arc<Intake>,
     store: Arc<dyn Store>,
+    search: Arc<Search>,
     stop_serving: watch::Sender<bool>,
     servers: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -319,13 +323,18 @@ impl Running {
             streams_port: config.listen.api_events.port(),
             tls: config.api.tls.is_some(),
             access: doors.access,
+            streams: StreamLimits { streams: config.streams, ..StreamLimits::default() },
             ..ApiSettings::default()
         };
         let query = Arc::new(Query::new(Arc::clone(&store), genesis));
-        let search = Arc::new(Search::over(Arc::clone(&store)));
+        let search_directory = config.data.join("search");
+        let search = tokio::task::block_in_place(|| {
+            Search::open(&search_directory, Arc::clone(&store), Arc::clone(&metrics))
+        });
+        let search = Arc::new(search.map_err(store_failure)?);
         let api = Api::open(ApiParts {
             query,
-            search,
+            search: Arc::clone(&search),
             intake: Arc::clone(&intake),
             metrics: Arc::clone(&metrics),
             status,
@@ -333,12 +342,13 @@ impl Running {
         });
         let (stop_serving, stop) = watch::channel(false);
         let servers = vec![
-            tokio::spawn(serve(ports.api, api.router(), doors.api, stop.clone())),
+            tokio::spawn(serve(ports.api, api.router(), doors.api.clone(), stop.clone())),
+            tokio::spawn(serve(ports.api_events, api.events_router(), doors.api, stop.clone())),
             tokio::spawn(serve(ports.admin, api.admin_router(), doors.admin, stop)),
             tokio::spawn(telling.keep_telling(shell.status(), status_sender)),
         ];
         tracing::info!(validator = config.name, api = %config.listen.api, "serving");
-        Ok(Self { shell, order, order_failed, mesh, intake, store, stop_serving, servers })
+        Ok(Self { shell, order, order_failed, mesh, intake, store, search, stop_serving, servers })
     }
 
     /// Waits for a reason to end, then ends in order.
@@ -353,7 +363,10 @@ impl Running {
         let ended = tokio::task::block_in_place(|| shell.stop());
         self.order.stop().await;
         self.mesh.stop().await;
-        tokio::task::block_in_place(|| self.store.stop());
+        tokio::task::block_in_place(|| {
+            self.search.stop();
+            self.store.stop();
+        });
         told?;
         ended.map_err(fatal_failure)
     }
@@ -577,6 +590,7 @@ impl Telling {
             ready: not_ready_because.is_none(),
             not_ready_because,
             peers: peers.into_iter().map(name).collect(),
+            best_peer: chain.best_peer.0,
             order: self.order.describe(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
@@ -617,6 +631,11 @@ fn addresses(
         }
     }
     Ok(addresses)
+}
+
+/// The OpenAPI document of the API that a node serves.
+pub fn openapi() -> String {
+    crate::api::openapi()
 }
 
 /// How trouble with the store ends a command.

@@ -1,12 +1,14 @@
 //! Reads, each true at a height: what the API asks of the store.
 //!
 //! Every answer comes as [`At`]: what was found, and the height it is true at. All calls may
-//! look on the disk; call them where blocking is allowed.
+//! look on the disk; call them where blocking is allowed. [`mod@as_of`] has the reads that are
+//! exact as of a height of the asker's choice.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use cairn_ledger::{
-    block::{Block, Place},
+    block::{Block, Place, Tip},
+    election::Electorate,
     execution::Outcome,
     genesis::Genesis,
     ids::{Height, OutputReference, PublicKey, TransactionId},
@@ -14,14 +16,16 @@ use cairn_ledger::{
     receipt::Receipt,
     refusal::{Recorded, Refusal},
     rules::{self, Reads},
-    transaction::{self, Operation, Parsed},
+    transaction::{Operation, Parsed, operation_of},
 };
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+pub mod as_of;
+
 use crate::store::{Located, Store};
 // Whoever asks speaks of these, and needs nothing else of the store.
-pub use crate::store::{Spent, StoreError};
+pub use crate::store::{Spent, StoreError, Stretch};
 
 /// Most rows of one answer. What is longer is read in pages, by API v2.
 pub const ROWS_MAX: usize = 10_000;
@@ -60,6 +64,7 @@ pub type Transactions = Vec<Arc<[u8]>>;
 pub struct Query {
     store: Arc<dyn Store>,
     genesis: Arc<Genesis>,
+    electorate: Electorate,
     recent: Mutex<VecDeque<Arc<Block>>>,
 }
 
@@ -72,7 +77,8 @@ impl std::fmt::Debug for Query {
 impl Query {
     /// Reads from `store`, which holds the chain of `genesis`.
     pub fn new(store: Arc<dyn Store>, genesis: Arc<Genesis>) -> Self {
-        Self { store, genesis, recent: Mutex::default() }
+        let electorate = Electorate::of(&genesis);
+        Self { store, genesis, electorate, recent: Mutex::default() }
     }
 
     /// The chain's founding record.
@@ -105,10 +111,11 @@ impl Query {
     ) -> Result<Vec<Result<(), Refusal>>, StoreError> {
         let mut reads = Reads::default();
         for transaction in transactions.clone() {
-            rules::reads(transaction, &mut reads);
+            rules::reads(transaction, &self.electorate, &mut reads);
         }
         let view = self.store.view(&reads)?;
-        Ok(transactions.into_iter().map(|transaction| rules::check(&view, transaction)).collect())
+        let check = |transaction| rules::check(&view, transaction, &self.electorate);
+        Ok(transactions.into_iter().map(check).collect())
     }
 
     /// What is decided about a transaction, if anything is.
@@ -155,27 +162,49 @@ impl Query {
         last: bool,
     ) -> Result<At<Vec<Arc<[u8]>>>, StoreError> {
         self.at(|| {
-            let named = match self.store.locate(asset)? {
-                Some(Located::Committed(place)) => place,
-                Some(Located::Refused(_)) | None => return Ok(Vec::new()),
-            };
             let Some(operation) = operation else {
+                // Whatever bears that id is found by it, also what makes no asset.
                 let mut places = self.moves_of(asset, last)?;
-                if places.is_empty() {
-                    places.push(named);
+                if places.is_empty()
+                    && let Some(Located::Committed(place)) = self.store.locate(asset)?
+                {
+                    places.push(place);
                 }
                 return self.bodies_of(places);
             };
-            let body = self.body_of(named)?;
-            // What moves an asset is a TRANSFER if a CREATE made it; elections are moved by votes.
-            if operation_of(&body) != Some(Operation::Create) {
-                return Ok(Vec::new());
+            let is_wanted = |bytes: &Arc<[u8]>| operation_of(bytes) == Some(operation);
+            if last && let Some(place) = self.store.last_transaction_of(asset)? {
+                let newest = self.body_of(place)?;
+                if is_wanted(&newest) {
+                    return Ok(vec![newest]);
+                }
             }
-            if operation == Operation::Create {
-                return Ok(vec![body]);
+            let mut places = self.places_of(asset, operation)?;
+            if last {
+                places.reverse();
             }
-            let places = self.moves_of(asset, last)?.into_iter().filter(|place| *place != named);
-            self.bodies_of(places)
+            let bodies = places.into_iter().map(|place| self.body_of(place));
+            let mut wanted = bodies.filter(|body| body.as_ref().map_or(true, is_wanted));
+            if last {
+                return Ok(wanted.next().transpose()?.into_iter().collect());
+            }
+            up_to(ROWS_BYTES_MAX, wanted)
+        })
+    }
+
+    /// Where to look for an asset's transactions of an operation.
+    fn places_of(
+        &self,
+        asset: &TransactionId,
+        operation: Operation,
+    ) -> Result<Vec<Place>, StoreError> {
+        if !operation.makes_asset() {
+            return self.store.transactions_of(asset, ROWS_MAX);
+        }
+        // What makes an asset is the one transaction whose id it bears.
+        Ok(match self.store.locate(asset)? {
+            Some(Located::Committed(place)) => vec![place],
+            Some(Located::Refused(_)) | None => Vec::new(),
         })
     }
 
@@ -213,6 +242,12 @@ impl Query {
         })
     }
 
+    /// A block as it was decided, refused transactions and certificate included: true at every
+    /// height from its own on. Not kept, unlike what single transactions are read from.
+    pub fn decided(&self, height: Height) -> Result<Option<Arc<Block>>, StoreError> {
+        self.store.block(height)
+    }
+
     /// The block that commits a transaction.
     pub fn block_of(&self, id: &TransactionId) -> Result<At<Option<Height>>, StoreError> {
         self.at(|| match self.store.locate(id)? {
@@ -241,6 +276,11 @@ impl Query {
     /// Also when nothing is there: the index is wrong then.
     pub fn body_of(&self, place: Place) -> Result<Arc<[u8]>, StoreError> {
         self.store.transaction(place)?.ok_or_else(|| misplaced(place))
+    }
+
+    /// The last stored block, by what its header says.
+    pub fn tip(&self) -> Tip {
+        self.store.tip().0
     }
 
     fn stored_block(&self, height: Height) -> Result<Arc<Block>, StoreError> {
@@ -280,9 +320,13 @@ fn up_to(
     Ok(taken)
 }
 
-/// What a stored transaction does.
-fn operation_of(bytes: &Arc<[u8]>) -> Option<Operation> {
-    transaction::parse(Arc::clone(bytes), Strictness::Lenient).ok().map(|parsed| parsed.operation())
+/// What is stored is not what was decided: its text cannot be read.
+pub fn unreadable(place: Place, what: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt {
+        path: "the blocks".to_owned(),
+        at: place.height.0,
+        what: format!("transaction {} of block {}: {what}", place.index, place.height),
+    }
 }
 
 /// An index names a place where nothing is: the store is damaged, or was read half.

@@ -7,13 +7,17 @@ use std::sync::Arc;
 use cairn_ledger::{
     block::{self, Block, Header},
     condition::{Condition, Fulfillment},
+    election::Electorate,
     execution::{self, Candidate},
     genesis::{Genesis, Validator},
     ids::{OutputReference, Position, PublicKey, TransactionId},
     json::Strictness,
     signature::SigningKey,
     state::Changes,
-    transaction,
+    transaction::{
+        self, Operation,
+        build::{self, Share, Spend},
+    },
     vote::{Certificate, VoteKind, vote_sign_bytes},
 };
 use sha3::{Digest, Sha3_256};
@@ -54,6 +58,32 @@ impl Federation {
         Self { genesis: Arc::new(genesis), keys }
     }
 
+    /// Those who vote in elections.
+    pub(crate) fn electorate(&self) -> Electorate {
+        Electorate::of(&self.genesis)
+    }
+
+    /// The key by which a validator proposes and votes in elections.
+    pub(crate) fn member(&self, at: u8) -> SigningKey {
+        SigningKey::from_seed([at + 129; 32])
+    }
+
+    /// An election that validator `proposer` calls. Notes tell elections apart.
+    pub(crate) fn election(&self, proposer: u8, note: &str) -> Signed {
+        let (what, data) = (Operation::ChainMigrationElection, format!(r#"{{"seed":"{note}"}}"#));
+        let electorate = self.electorate();
+        Signed::of(build::election(what, &data, &electorate, &self.member(proposer)).unwrap())
+    }
+
+    /// Validator `voter` gives its votes away: to the election, which says yes, or to another key.
+    pub(crate) fn vote(&self, election: &Signed, voter: u8, to: Option<PublicKey>) -> Signed {
+        let (member, power) = (self.member(voter), self.genesis.validators()[voter as usize].power);
+        let spend = Spend::of(member.public(), election.output(voter.into()));
+        let yes = Share::vote_for(election.id, power);
+        let share = to.map_or(yes, |delegate| Share::to(delegate, power));
+        Signed::of(build::vote(election.id, &[spend], &[share], &[&member]).unwrap())
+    }
+
     /// The certificate that all validators sign.
     pub(crate) fn certify(&self, header: &Header) -> Certificate {
         let (height, round, block) = (header.height, 0, header.id());
@@ -71,8 +101,9 @@ impl Federation {
     ) -> (Arc<Block>, Changes) {
         let (tip, state) = store.tip();
         let candidates: Vec<_> = transactions.iter().map(candidate).collect();
-        let view = store.view(&execution::reads_of(&candidates)).unwrap();
-        let execution = execution::execute(view, &state, &candidates);
+        let electorate = self.electorate();
+        let view = store.view(&execution::reads_of(&candidates, &electorate)).unwrap();
+        let execution = execution::execute(view, &state, &electorate, &candidates);
         let order_to = Position(tip.order.0 + 3);
         let time_ms = tip.time_ms + 1000;
         let header = block::seal(&tip, order_to, &candidates, &execution, 0, time_ms);
@@ -111,6 +142,11 @@ pub(crate) struct Signed {
 }
 
 impl Signed {
+    fn of(bytes: Vec<u8>) -> Self {
+        let id = transaction::claimed_id(&bytes).unwrap();
+        Self { id, bytes: bytes.into() }
+    }
+
     /// One of its outputs.
     pub(crate) fn output(&self, index: u32) -> OutputReference {
         OutputReference { transaction: self.id, index }

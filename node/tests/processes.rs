@@ -4,13 +4,19 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this is a test: what must not happen ends it")]
 
+#[path = "processes/access.rs"]
+mod access;
 #[path = "processes/client.rs"]
 mod client;
+#[path = "processes/commands.rs"]
+mod commands;
 #[path = "processes/crashes.rs"]
 mod crashes;
 #[path = "processes/federation.rs"]
 mod federation;
 #[path = "processes/idle.rs"]
 mod idle;
+#[path = "processes/streams.rs"]
+mod streams;
 #[path = "processes/trouble.rs"]
 mod trouble;

@@ -11,12 +11,13 @@ use std::{
 
 use crate::{
     block::{self, Block, HeaderFault, Tip},
+    election::Electorate,
     encoding::DecodeError,
     execution::{Candidate, candidates, execute, reads_of},
     genesis::Genesis,
     ids::{OutputReference, TransactionId},
     rules::{OutputState, Reads, View},
-    state::StateHash,
+    state::{Changes, StateHash},
     vote::CertificateError,
 };
 
@@ -61,6 +62,7 @@ pub struct Totals {
 #[derive(Debug)]
 pub struct Audit {
     genesis: Arc<Genesis>,
+    electorate: Electorate,
     tip: Tip,
     state: StateHash,
     committed: HashSet<TransactionId>,
@@ -73,6 +75,7 @@ impl Audit {
     pub fn new(genesis: Arc<Genesis>) -> Self {
         let tip = Tip::genesis(genesis.chain());
         Self {
+            electorate: Electorate::of(&genesis),
             genesis,
             tip,
             state: StateHash::default(),
@@ -92,11 +95,11 @@ impl Audit {
         self.totals
     }
 
-    /// Checks the next block in its binary form.
+    /// Checks the next block in its binary form; answers what it is and what it changes.
     ///
     /// # Errors
     /// At the first thing that does not hold; the audit is over then.
-    pub fn check(&mut self, bytes: &[u8]) -> Result<(), AuditError> {
+    pub fn check(&mut self, bytes: &[u8]) -> Result<(Block, Changes), AuditError> {
         let block = Block::decode(bytes, self.genesis.validators().len())?;
         let header = &block.header;
         let height = header.height.0;
@@ -109,8 +112,8 @@ impl Audit {
             .map_err(|error| AuditError::Certificate { height, error })?;
 
         let candidates = candidates(&block.body, |_| None);
-        let view = self.view(reads_of(&candidates));
-        let execution = execute(view, &self.state, &candidates);
+        let view = self.view(reads_of(&candidates, &self.electorate));
+        let execution = execute(view, &self.state, &self.electorate, &candidates);
         // The outcomes in the block are bound to the header's root, and so are these.
         block::matches(header, &candidates, &execution).map_err(fault)?;
 
@@ -120,15 +123,15 @@ impl Audit {
         self.totals.signatures += candidates.iter().map(signatures).sum::<u64>();
         let changes = execution.changes;
         self.committed.extend(changes.committed.iter().map(|(id, _)| *id));
-        for (at, row) in changes.created {
-            self.outputs.insert(at, OutputState::Unspent(row));
+        for (at, row) in &changes.created {
+            self.outputs.insert(*at, OutputState::Unspent(row.clone()));
         }
-        for (at, spender) in changes.spent {
-            self.outputs.insert(at, OutputState::Spent(spender));
+        for (at, spender) in &changes.spent {
+            self.outputs.insert(*at, OutputState::Spent(*spender));
         }
-        self.state = changes.state;
+        self.state = changes.state.clone();
         self.tip = Tip::after(header, self.state.root());
-        Ok(())
+        Ok((block, changes))
     }
 
     fn view(&self, reads: Reads) -> View {
@@ -159,25 +162,34 @@ mod tests {
         execution::tests::{create, key, transfer},
         genesis::tests::founders,
         ids::Position,
+        signature::SigningKey,
+        transaction::{
+            Operation,
+            build::{self, Share, Spend},
+        },
         vote::tests::certify,
     };
 
     /// A ledger of three blocks: an asset, its transfer with a double spend beside it, and
     /// bytes that are no transaction.
     fn ledger() -> (Arc<Genesis>, Vec<Vec<u8>>) {
-        let (genesis, keys) = founders(4);
         let (alice, bob) = (key(1), key(2));
         let asset = create(&alice, &[5], 1);
         let id = crate::transaction::claimed_id(&asset).unwrap();
         let spent = OutputReference { transaction: id, index: 0 };
         let first = transfer(&alice, id, &[spent], &[(bob.public(), 5)]);
         let second = transfer(&alice, id, &[spent], &[(alice.public(), 5)]);
-        let bodies: [Body; 3] = [vec![asset], vec![first, second], vec![Arc::from(&b"{}"[..])]];
+        blocks_of([vec![asset], vec![first, second], vec![Arc::from(&b"{}"[..])]])
+    }
+
+    fn blocks_of<const N: usize>(bodies: [Body; N]) -> (Arc<Genesis>, Vec<Vec<u8>>) {
+        let (genesis, keys) = founders(4);
         let mut audit = Audit::new(Arc::new(genesis));
         let mut blocks = Vec::new();
         for (body, at) in bodies.into_iter().zip(1..) {
             let candidates = candidates(&body, |_| None);
-            let execution = execute(audit.view(reads_of(&candidates)), &audit.state, &candidates);
+            let view = audit.view(reads_of(&candidates, &audit.electorate));
+            let execution = execute(view, &audit.state, &audit.electorate, &candidates);
             let header = seal(&audit.tip, Position(at), &candidates, &execution, 0, at * 1000);
             let certificate =
                 certify(&audit.genesis, &keys, &[0, 1, 2], header.height, header.id());
@@ -197,6 +209,30 @@ mod tests {
             audit.check(block).unwrap();
         }
         let wanted = Totals { blocks: 3, committed: 2, refused: 2, signatures: 3 };
+        assert_eq!(audit.totals(), wanted);
+    }
+
+    #[test]
+    fn an_election_is_executed_again() {
+        let member = |at: u8| SigningKey::from_seed([at + 129; 32]);
+        let electorate = Electorate::of(&founders(4).0);
+        let operation = Operation::ChainMigrationElection;
+        let called = build::election(operation, "null", &electorate, &member(0)).unwrap();
+        let election = crate::transaction::claimed_id(&called).unwrap();
+        let vote = |at: u8| -> Arc<[u8]> {
+            let output = OutputReference { transaction: election, index: at.into() };
+            let spend = Spend::of(member(at).public(), output);
+            let yes = [Share::vote_for(election, 1)];
+            build::vote(election, &[spend], &yes, &[&member(at)]).unwrap().into()
+        };
+        let bodies = [vec![called.into(), vote(0)], vec![vote(1), vote(2)], vec![vote(3)]];
+        let (genesis, blocks) = blocks_of(bodies);
+        let mut audit = Audit::new(genesis);
+        for block in &blocks {
+            audit.check(block).unwrap();
+        }
+        // Two of four may say yes; from the third on a vote could conclude.
+        let wanted = Totals { blocks: 3, committed: 3, refused: 2, signatures: 5 };
         assert_eq!(audit.totals(), wanted);
     }
 
@@ -221,7 +257,7 @@ mod tests {
         let (genesis, blocks) = ledger();
         for order in [&[1, 0, 2][..], &[0, 2], &[0, 0], &[0, 1, 1]] {
             let mut audit = Audit::new(Arc::clone(&genesis));
-            let all = order.iter().try_for_each(|at| audit.check(&blocks[*at]));
+            let all = order.iter().try_for_each(|at| audit.check(&blocks[*at]).map(|_| ()));
             assert!(all.is_err(), "{order:?}");
         }
     }

@@ -239,10 +239,31 @@ impl Block {
         }
         Ok(Self { header, body, outcomes, certificate })
     }
+    /// Where in a binary form its transactions begin, from its first [`Block::HEAD_BYTES`]:
+    /// each is its length in four bytes, big-endian, then itself. Nothing when these bytes
+    /// begin no block.
+    pub fn body_at(head: &[u8]) -> Option<usize> {
+        let (certificate, _) = head.get(CERTIFICATE_AT..)?.split_first_chunk::<4>()?;
+        let certificate = usize::try_from(u32::from_be_bytes(*certificate)).ok()?;
+        let fits = head.starts_with(BLOCK_TAG) && certificate <= CERTIFICATE_BYTES_MAX;
+        fits.then_some(Self::HEAD_BYTES + certificate)
+    }
+    /// What [`Block::body_at`] needs to see.
+    pub const HEAD_BYTES: usize = CERTIFICATE_AT + 4;
     /// The leaves of its Merkle tree, in order.
     pub fn leaves(&self) -> Vec<Hash> {
         leaves(self.body.iter().map(|bytes| &**bytes).zip(&self.outcomes))
     }
+}
+
+/// The header of a block whose binary form ([`Block::encode`]) begins with these bytes.
+///
+/// # Errors
+/// When they are too few, or begin something else.
+pub fn front(bytes: &[u8]) -> Result<Header, DecodeError> {
+    let mut reader = Reader::new("front of a block", bytes);
+    tag(&mut reader, BLOCK_TAG)?;
+    Header::decode(reader.raw(Header::BYTES)?)
 }
 
 /// The leaves over transactions and what became of them: the one place where a body becomes

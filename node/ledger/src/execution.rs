@@ -3,6 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use crate::{
+    election::Electorate,
     ids::{OutputReference, TransactionId},
     json::Strictness,
     refusal::{Recorded, Refusal},
@@ -70,11 +71,16 @@ pub fn candidates(
 }
 
 /// Executes transactions in order on top of `view`: a later one sees what an earlier one
-/// did. `state` is the hash of the state that `view` was read from.
+/// did. `state` is the hash of the state that `view` was read from, `electorate` the validators.
 ///
 /// # Panics
 /// When `view` lacks a row of [`reads_of`].
-pub fn execute(view: View, state: &StateHash, transactions: &[Candidate]) -> Execution {
+pub fn execute(
+    view: View,
+    state: &StateHash,
+    electorate: &Electorate,
+    transactions: &[Candidate],
+) -> Execution {
     let mut building = Building {
         view,
         here: HashSet::new(),
@@ -85,13 +91,15 @@ pub fn execute(view: View, state: &StateHash, transactions: &[Candidate]) -> Exe
         .zip(transactions)
         .map(|(index, candidate)| match candidate {
             Candidate::Refused { refusal, .. } => Outcome::Refused(refusal.record()),
-            Candidate::Admitted(transaction) => match rules::check(&building.view, transaction) {
-                Ok(()) => {
-                    building.commit(transaction, index);
-                    Outcome::Committed
+            Candidate::Admitted(transaction) => {
+                match rules::check(&building.view, transaction, electorate) {
+                    Ok(()) => {
+                        building.commit(transaction, index);
+                        Outcome::Committed
+                    }
+                    Err(refusal) => Outcome::Refused(refusal.record()),
                 }
-                Err(refusal) => Outcome::Refused(refusal.record()),
-            },
+            }
         })
         .collect();
     Execution { outcomes, changes: building.finish() }
@@ -99,11 +107,11 @@ pub fn execute(view: View, state: &StateHash, transactions: &[Candidate]) -> Exe
 
 /// The rows that executing these transactions needs, each once. Outputs that one of them
 /// makes for another are asked for too: before the block nobody knows them.
-pub fn reads_of(transactions: &[Candidate]) -> Reads {
+pub fn reads_of(transactions: &[Candidate], electorate: &Electorate) -> Reads {
     let mut reads = Reads::default();
     for candidate in transactions {
         if let Candidate::Admitted(transaction) = candidate {
-            rules::reads(transaction, &mut reads);
+            rules::reads(transaction, electorate, &mut reads);
         }
     }
     reads.transactions.sort_unstable();

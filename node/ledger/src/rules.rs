@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     condition::Fingerprint,
+    election::{self, Electorate},
     ids::{OutputReference, PublicKey, TransactionId},
     json::Strictness,
     refusal::Refusal,
@@ -54,11 +55,14 @@ pub struct View {
 }
 
 /// Adds the rows that checking `transaction` needs.
-pub fn reads(transaction: &Parsed, reads: &mut Reads) {
+pub fn reads(transaction: &Parsed, electorate: &Electorate, reads: &mut Reads) {
     reads.transactions.push(transaction.id());
     for spent in spent(transaction) {
         reads.transactions.push(spent.transaction);
         reads.outputs.push(spent);
+    }
+    if transaction.operation() == Operation::Vote {
+        reads.outputs.extend(electorate.ballots(transaction.asset()));
     }
 }
 
@@ -71,23 +75,30 @@ impl View {
         *self.transactions.get(id).unwrap_or_else(|| panic!("the row of {id:?} was not asked for"))
     }
 
-    fn output(&self, at: &OutputReference) -> &OutputState {
+    pub(crate) fn output(&self, at: &OutputReference) -> &OutputState {
         self.outputs.get(at).unwrap_or_else(|| panic!("the row of {at:?} was not asked for"))
     }
 }
 
-/// Checks one transaction against the rows: upstream's checks in upstream's order with
+/// Checks one transaction against the rows, `electorate` being the validators: upstream's checks in upstream's order with
 /// upstream's texts, then Cairn's. Signatures are the caller's: theirs is the last say.
 ///
 /// # Panics
 /// When `view` lacks a row that [`reads`] names.
-pub fn check(view: &View, transaction: &Parsed) -> Result<(), Refusal> {
+pub fn check(view: &View, transaction: &Parsed, electorate: &Electorate) -> Result<(), Refusal> {
     if view.is_committed(&transaction.id()) {
         return Err(Refusal::Duplicate(transaction.id()));
     }
     match transaction.operation() {
         Operation::Create => Ok(()),
         Operation::Transfer => check_transfer(view, transaction),
+        Operation::ValidatorElection | Operation::ChainMigrationElection => {
+            election::check_election(electorate, transaction)
+        }
+        Operation::Vote => {
+            check_transfer(view, transaction)?;
+            election::check_vote(electorate, view, transaction)
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! transactions that arrive one by one are gathered: whatever queued up while the last batch
 //! was checked is the next batch. Nothing waits for company.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use cairn_ledger::{
     ids::TransactionId,
@@ -36,17 +36,33 @@ pub(super) struct Turned {
     /// Its id, as far as it was read.
     pub(super) id: Option<TransactionId>,
     pub(super) refusal: Refusal,
-    /// The first input whose signatures do not hold, when that is the reason.
-    pub(super) input: Option<usize>,
+    pub(super) fault: Option<Fault>,
+}
+
+/// What the refusal's text, which is upstream's, leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The first input whose signatures do not hold.
+    Signature { input: usize },
+    /// The first input that does not fulfil what it spends, because it has too few signatures.
+    TooFewSignatures { input: usize, have: usize, need: usize },
+}
+
+impl Turned {
+    /// It is no transaction that stands by itself.
+    fn outright(refusal: Refusal) -> Self {
+        Self { id: None, refusal, fault: None }
+    }
 }
 
 impl From<Turned> for Failure {
     fn from(turned: Turned) -> Self {
         match turned {
-            Turned { refusal: Refusal::SignatureInvalid, input: Some(input), .. } => {
-                Self::Unsigned { input }
+            Turned { fault: Some(Fault::Signature { input }), .. } => Self::Unsigned { input },
+            Turned { fault: Some(Fault::TooFewSignatures { input, have, need }), .. } => {
+                Self::Unmet { input, have, need }
             }
-            Turned { refusal, .. } => Self::Refused(refusal),
+            Turned { refusal, fault: None, .. } => Self::Refused(refusal),
         }
     }
 }
@@ -152,7 +168,7 @@ fn examine(query: &Query, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, StoreErr
                 parsed.push(transaction);
                 at_of_parsed.push(at);
             }
-            Err(refusal) => refused.push((at, Turned { id: None, refusal, input: None })),
+            Err(refusal) => refused.push((at, Turned::outright(refusal))),
         }
     }
     let admitted = transaction::admit(parsed);
@@ -164,15 +180,39 @@ fn examine(query: &Query, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, StoreErr
     for ((at, admitted), checked) in at_of_parsed.into_iter().zip(admitted).zip(checked) {
         let id = Some(either(&admitted).id());
         answers[at] = Some(match (checked, admitted) {
-            (Err(refusal), _) => Err(Turned { id, refusal, input: None }),
+            (Err(refusal), asked) => {
+                let asked = either(&asked);
+                let fault = match refusal {
+                    Refusal::SignatureInvalid => {
+                        asked.unsigned_input().map(|input| Fault::Signature { input })
+                    }
+                    _ => too_few_signatures(query, asked, &refusal),
+                };
+                Err(Turned { id, refusal, fault })
+            }
             (Ok(()), Err(parsed)) => {
-                let input = parsed.unsigned_input();
-                Err(Turned { id, refusal: Refusal::SignatureInvalid, input })
+                let fault = parsed.unsigned_input().map(|input| Fault::Signature { input });
+                Err(Turned { id, refusal: Refusal::SignatureInvalid, fault })
             }
             (Ok(()), Ok(admitted)) => Ok(Arc::new(admitted)),
         });
     }
     Ok(answers.into_iter().map(|answer| answer.expect("each was refused or parsed")).collect())
+}
+
+/// Whether an input does not fulfil its output for lack of signatures. The state knows the
+/// condition's fingerprint only; its text is in the transaction that made the output.
+fn too_few_signatures(query: &Query, spender: &Parsed, refusal: &Refusal) -> Option<Fault> {
+    let Refusal::ConditionMismatch { input } = *refusal else { return None };
+    let spent = spender.inputs().get(input)?.spends?;
+    let bytes = query.transaction(&spent.transaction).ok()?.found?;
+    let made = transaction::parse(bytes, Strictness::Lenient).ok()?;
+    let condition = &made.outputs().get(usize::try_from(spent.index).ok()?)?.condition;
+    let keys = condition.keys();
+    let signers: BTreeSet<_> = spender.signers(input).filter(|key| keys.contains(key)).collect();
+    let (have, need) = (signers.len(), condition.signatures_needed());
+    // Who has none of them is somebody else.
+    (0 < have && have < need).then_some(Fault::TooFewSignatures { input, have, need })
 }
 
 fn either(admitted: &Result<Admitted, Parsed>) -> &Parsed {

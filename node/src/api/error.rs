@@ -28,6 +28,12 @@ pub(super) enum Failure {
     /// Like [`Refusal::SignatureInvalid`], by input.
     #[error("{} The signature of input {input} does not hold.", Refusal::SignatureInvalid)]
     Unsigned { input: usize },
+    /// Like [`Refusal::ConditionMismatch`], when signatures are missing.
+    #[error(
+        "{} Input {input} has {have} of the {need} signatures that its output asks for.",
+        Refusal::SignatureInvalid
+    )]
+    Unmet { input: usize, have: usize, need: usize },
     #[error("the transaction was decided and refused: {}", .1.text)]
     Decided(TransactionId, Recorded),
     #[error("no decision on transaction {0} within {1} s; it may still come: its id tells")]
@@ -66,6 +72,10 @@ pub(super) enum Failure {
     BatchLimit(usize),
     #[error("the body must be application/json or application/x-ndjson, as Content-Type says")]
     MediaType,
+    #[error("the body must be application/json, as Content-Type says")]
+    MediaTypeJson,
+    #[error("the body is not JSON: {0}")]
+    ReceiptSyntax(String),
     #[error("{name}: {text}")]
     Parameter { name: &'static str, text: &'static str },
     #[error("{name}: {wanted}")]
@@ -88,8 +98,16 @@ pub(super) enum Failure {
     Forbidden(&'static str),
     #[error("too many requests; try again in {retry_after_s} s")]
     RateLimited { retry_after_s: u64 },
+    #[error("{0}")]
+    TooMuch(String),
+    #[error("there is no parameter `{name}` here: known are {known}")]
+    UnknownParameter { name: String, known: String },
     #[error("text_search cannot be empty")]
     SearchEmpty,
+    #[error("this is a WebSocket: ask as RFC 6455 says, version 13, with `Upgrade: websocket`")]
+    NoUpgrade,
+    #[error("{0} streams are open, the most that there may be; try again in {STREAMS_RETRY_S} s")]
+    TooManyStreams(usize),
     #[error("Unknown arguments: {0}")]
     UnknownArguments(String),
     #[error("Not found")]
@@ -109,12 +127,14 @@ impl From<StoreError> for Failure {
 
 impl Failure {
     /// Status, stable code and title of API v2.
+    #[expect(clippy::too_many_lines, reason = "one map, in one place, is the point")]
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Refused(refusal) => (refusal_status(refusal.code()), refusal.code(), REFUSED),
             Self::Unsigned { .. } => {
                 (StatusCode::BAD_REQUEST, Refusal::SignatureInvalid.code(), REFUSED)
             }
+            Self::Unmet { .. } => (StatusCode::BAD_REQUEST, "CONDITION_UNMET", REFUSED),
             Self::Decided(_, why) => (refusal_status(why.code()), why.code(), REFUSED),
             Self::Undecided(..) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "NO_QUORUM", "the outcome is unknown")
@@ -147,7 +167,8 @@ impl Failure {
             Self::BodyEmpty => (StatusCode::BAD_REQUEST, "JSON_EMPTY", "the body is empty"),
             Self::BatchSyntax { .. } => (StatusCode::BAD_REQUEST, "JSON_SYNTAX", "not a list"),
             Self::BatchLimit(_) => (StatusCode::BAD_REQUEST, "BATCH_LIMIT", "too many in one"),
-            Self::MediaType => {
+            Self::ReceiptSyntax(_) => (StatusCode::BAD_REQUEST, "JSON_SYNTAX", "not JSON"),
+            Self::MediaType | Self::MediaTypeJson => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "MEDIA_TYPE", "that type is not read")
             }
             Self::Parameter { .. } => {
@@ -175,7 +196,14 @@ impl Failure {
             Self::RateLimited { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", "too many at once")
             }
-            Self::UnknownArguments(_) => {
+            Self::TooMuch(_) => (StatusCode::BAD_REQUEST, "QUERY_TOO_MUCH", "too much at once"),
+            Self::NoUpgrade => {
+                (StatusCode::UPGRADE_REQUIRED, "UPGRADE_REQUIRED", "ask for a WebSocket")
+            }
+            Self::TooManyStreams(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "STREAMS_FULL", "too many follow")
+            }
+            Self::UnknownArguments(_) | Self::UnknownParameter { .. } => {
                 (StatusCode::BAD_REQUEST, "PARAM_UNKNOWN", "a parameter is unknown")
             }
             Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such thing"),
@@ -205,7 +233,7 @@ impl Failure {
                 return self.json(StatusCode::BAD_REQUEST, &body);
             }
             Self::Refused(refusal) => (StatusCode::BAD_REQUEST, refusal_v1(refusal)),
-            Self::Unsigned { .. } => {
+            Self::Unsigned { .. } | Self::Unmet { .. } => {
                 (StatusCode::BAD_REQUEST, refusal_v1(&Refusal::SignatureInvalid))
             }
             Self::Decided(..) => {
@@ -233,6 +261,10 @@ impl Failure {
         if let Self::Undecided(id, _) = self {
             problem["outcome"] = json!("unknown");
             problem["id"] = json!(id);
+        }
+        if let Self::HeightNotReached { wanted, stands } = self {
+            problem["wanted_height"] = json!(wanted);
+            problem["height"] = json!(stands);
         }
         let mut response = self.json(status, &problem);
         let kind = HeaderValue::from_static("application/problem+json");
@@ -263,6 +295,13 @@ impl Failure {
             Self::RateLimited { retry_after_s } => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
             }
+            Self::TooManyStreams(_) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(STREAMS_RETRY_S));
+            }
+            Self::NoUpgrade => {
+                headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
             Self::Unauthorized(_) => {
                 headers.insert(
                     header::WWW_AUTHENTICATE,
@@ -292,6 +331,9 @@ impl Failure {
         response
     }
 }
+
+/// Streams last: who found no place need not ask again at once.
+const STREAMS_RETRY_S: u64 = 10;
 
 const REFUSED: &str = "the transaction is refused";
 

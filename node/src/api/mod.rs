@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`server`] sockets and what they may cost; [`access`] who may come in and
 //! how often; `body` what a request may bring; `admission` the door, where bytes become admitted transactions; `v1` BigchainDB 2.x
-//! as its drivers know it; `v2` Cairn's own; `admin` for those who run it; `error` the one map
+//! as its drivers know it; `v2` Cairn's own; `websocket` how streams talk; `admin` for those who run it; `error` the one map
 //! from what went wrong to what a client reads.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -23,6 +23,7 @@ use crate::{
     metrics::Metrics,
     query::{At, Query, StoreError},
     search::Search,
+    streams::{StreamLimits, Streams},
 };
 
 pub mod access;
@@ -35,6 +36,7 @@ pub mod server;
 pub mod status;
 mod v1;
 mod v2;
+mod websocket;
 mod witness;
 
 #[cfg(test)]
@@ -65,10 +67,14 @@ pub struct ApiSettings {
     pub streams_port: u16,
     /// Whether both ports speak TLS.
     pub tls: bool,
+    /// How long an answer waits for a height that is not stored yet.
+    pub height_patience: Duration,
     /// How long `mode=commit` and `wait=committed` wait for the decision.
     pub commit_timeout: Duration,
     /// Who may come in.
     pub access: Arc<Access>,
+    /// What event streams may cost.
+    pub streams: StreamLimits,
 }
 
 impl Default for ApiSettings {
@@ -77,8 +83,10 @@ impl Default for ApiSettings {
             advertised_streams_url: None,
             streams_port: 9985,
             tls: false,
+            height_patience: Duration::from_secs(2),
             commit_timeout: Duration::from_secs(30),
             access: Access::for_everyone(),
+            streams: StreamLimits::default(),
         }
     }
 }
@@ -111,6 +119,7 @@ pub struct Api {
     settings: ApiSettings,
     admission: Admission,
     bodies: BodyBudget,
+    streams: Arc<Streams>,
 }
 
 /// What each route is given.
@@ -134,12 +143,32 @@ impl Api {
         let ApiParts { query, search, intake, metrics, status, settings } = parts;
         let admission = Admission::open(Arc::clone(&query), Arc::clone(&metrics));
         let bodies = BodyBudget::of(settings.access.settings().body_bytes);
-        Arc::new(Self { query, search, intake, metrics, status, settings, admission, bodies })
+        let streams = Streams::new(Arc::clone(&query), Arc::clone(&metrics), settings.streams);
+        Arc::new(Self {
+            query,
+            search,
+            intake,
+            metrics,
+            status,
+            settings,
+            admission,
+            bodies,
+            streams,
+        })
     }
 
     /// What clients talk to.
     pub fn router(self: &Arc<Self>) -> Router {
-        let router = v2::routes(v1::routes(Router::new()));
+        self.finish(v2::routes(v1::routes(Router::new())))
+    }
+
+    /// What clients of BigchainDB find on its second port: the stream, and nothing else.
+    pub fn events_router(self: &Arc<Self>) -> Router {
+        self.finish(v1::streams::routes(Router::new()))
+    }
+
+    /// What surrounds the routes, whichever they are.
+    fn finish(self: &Arc<Self>, router: Router<Arc<Self>>) -> Router {
         router
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed)
@@ -161,6 +190,11 @@ impl Api {
         let answer = tokio::task::spawn_blocking(move || read(&query)).await;
         Ok(answer.map_err(|_| Failure::Trouble("a read was given up".to_owned()))??)
     }
+}
+
+/// The OpenAPI document of API v2, as it is kept with the sources.
+pub fn openapi() -> String {
+    v2::openapi::text()
 }
 
 /// Serves a path with and without a slash at its end, as upstream does.
@@ -240,11 +274,26 @@ fn route_of(path: &str) -> &'static str {
         (Some("v1"), Some("blocks"), None, _) => "v1/blocks",
         (Some("v1"), Some("blocks"), Some(_), None) => "v1/blocks/height",
         (Some("v1"), Some("validators"), None, _) => "v1/validators",
+        (Some("v1"), Some("streams"), Some("valid_transactions"), None) => "v1/streams",
+        (Some("v2"), Some("stream"), None, _) => "v2/stream",
         (Some("v2"), Some("transactions"), None, _) => "v2/transactions",
         (Some("v2"), Some("transactions"), Some(_), None) => "v2/transactions/id",
         (Some("v2"), Some("transactions"), Some(_), Some("receipt")) => {
             "v2/transactions/id/receipt"
         }
+        (Some("v2"), None, ..) => "v2",
+        (Some("v2"), Some("assets"), None, _) => "v2/assets",
+        (Some("v2"), Some("assets"), Some(_), None) => "v2/assets/id",
+        (Some("v2"), Some("assets"), Some(_), Some("history")) => "v2/assets/id/history",
+        (Some("v2"), Some("outputs"), None, _) => "v2/outputs",
+        (Some("v2"), Some("blocks"), None, _) => "v2/blocks",
+        (Some("v2"), Some("blocks"), Some(_), None) => "v2/blocks/height",
+        (Some("v2"), Some("headers"), Some(_), None) => "v2/headers/height",
+        (Some("v2"), Some("validators"), None, _) => "v2/validators",
+        (Some("v2"), Some("status"), None, _) => "v2/status",
+        (Some("v2"), Some("openapi.json"), None, _) => "v2/openapi.json",
+        (Some("v2"), Some("docs"), ..) => "v2/docs",
+        (Some("v2"), Some("receipts"), Some("verify"), None) => "v2/receipts/verify",
         _ => "other",
     }
 }

@@ -5,14 +5,27 @@
 //! connections, `socket` is one connection's bytes, `tls` what protects them, `descriptors`
 //! what the operating system allows.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
-use axum::{Router, body::Body, extract::Request, http::StatusCode, response::Response};
+use axum::{
+    Extension, Router,
+    body::Body,
+    extract::{FromRequestParts, Request},
+    http::{StatusCode, request::Parts},
+    response::Response,
+};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -96,6 +109,36 @@ impl Serving {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caller(pub(super) SocketAddr);
 
+/// What an answer that lasts must know: when to end. The server waits for those that hold one,
+/// also for connections that became something else.
+#[derive(Clone, Debug)]
+pub(super) struct Lasting(Option<Arc<Doors>>);
+
+#[derive(Debug)]
+struct Doors {
+    stop: watch::Receiver<bool>,
+    /// Never sends: that it is gone is what is heard.
+    _open: mpsc::Sender<Infallible>,
+}
+
+impl Lasting {
+    /// Returns when it is time to end.
+    pub(super) async fn over(&self) {
+        match &self.0 {
+            Some(doors) => told(&mut doors.stop.clone()).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Lasting {
+    type Rejection = Infallible;
+    /// What is asked without a server, as tests do, lasts as long as it is wanted.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or(Self(None)))
+    }
+}
+
 /// Serves `router` on `listener` until `stop` says true or its sender is gone; then ends each
 /// connection after the answer it is giving.
 pub async fn serve(
@@ -104,6 +147,9 @@ pub async fn serve(
     serving: Serving,
     mut stop: watch::Receiver<bool>,
 ) {
+    let (open, mut lasting) = mpsc::channel(1);
+    let doors = Arc::new(Doors { stop: stop.clone(), _open: open });
+    let router = router.layer(Extension(Lasting(Some(doors))));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -127,8 +173,11 @@ pub async fn serve(
             }
         }
     }
-    drop(listener);
-    let all_gone = async { while connections.join_next().await.is_some() {} };
+    drop((listener, router));
+    let all_gone = async {
+        while connections.join_next().await.is_some() {}
+        lasting.recv().await
+    };
     let _ = timeout(serving.limits.goodbye, all_gone).await;
 }
 
@@ -161,16 +210,27 @@ impl Visit {
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        // Who says nothing costs no buffers, and whatever the next steps need is put on the
-        // heap once they are taken.
+        // Who says nothing costs no buffers. Peeking asks the socket itself: that it is readable
+        // would only be a hint, and was seen to be a wrong one.
+        let mut first = [0];
         let spoken = tokio::select! {
-            spoken = timeout(limits.head_timeout, stream.readable()) => spoken.is_ok(),
+            spoken = timeout(limits.head_timeout, stream.peek(&mut first)) => spoken.is_ok(),
             () = self.place.asked_to_leave() => false,
             () = told(&mut self.stop) => false,
         };
         if spoken {
-            Box::pin(self.converse(stream, router)).await;
+            self.conversation(stream, router).await;
         }
+    }
+
+    /// On the heap, and made by a function of its own: else its room would be part of every
+    /// connection from the start.
+    fn conversation(
+        self,
+        stream: TcpStream,
+        router: Router,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(self.converse(stream, router))
     }
 
     async fn converse(mut self, stream: TcpStream, router: Router) {
@@ -179,7 +239,12 @@ impl Visit {
             None => Wire::Plain(stream),
             Some(tls) => {
                 let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-                match timeout(limits.head_timeout, handshake).await {
+                let shaken = tokio::select! {
+                    shaken = timeout(limits.head_timeout, handshake) => shaken,
+                    () = self.place.asked_to_leave() => return,
+                    () = told(&mut self.stop) => return,
+                };
+                match shaken {
                     Ok(Ok(stream)) => Wire::Tls(Box::new(stream)),
                     Ok(Err(error)) => return tracing::trace!(%error, "a TLS handshake failed"),
                     Err(_) => return,

@@ -23,6 +23,8 @@ pub struct NodeStatus {
     pub not_ready_because: Option<String>,
     /// Names of the validators that it is connected with.
     pub peers: Vec<String>,
+    /// The best height that a peer has shown.
+    pub best_peer: u64,
     /// One line about the log: role, leader, term.
     pub order: String,
     /// The version that runs.

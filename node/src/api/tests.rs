@@ -13,17 +13,12 @@ use axum::{
 use cairn_ledger::{
     ids::{Position, TransactionId},
     json::Strictness,
-    receipt::Receipt,
     transaction,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::Service as _;
-
-mod access;
-mod bad_input;
-mod v1_table;
 
 use super::*;
 use crate::{
@@ -32,6 +27,14 @@ use crate::{
     store::{Store, memory::MemoryStore},
     testing::{Federation, Signed, create, key, transfer},
 };
+
+mod access;
+mod bad_input;
+mod elections;
+mod reads;
+mod receipts;
+mod streams;
+mod v1_table;
 
 /// A log whose every batch is a block before the append returns; or none, while it is stuck.
 struct Instant {
@@ -111,6 +114,10 @@ impl World {
         Self::of(limits, ApiSettings { commit_timeout, ..ApiSettings::default() })
     }
 
+    fn streaming(streams: StreamLimits) -> Self {
+        Self::of(IntakeLimits::default(), ApiSettings { streams, ..ApiSettings::default() })
+    }
+
     fn of(limits: IntakeLimits, settings: ApiSettings) -> Self {
         let federation = Federation::new(4);
         let genesis = Arc::clone(&federation.genesis);
@@ -136,6 +143,21 @@ impl World {
         Self { order, store, status, api, router }
     }
 
+    /// How long answers wait for a height from now on.
+    fn set_patience(&mut self, height_patience: Duration) {
+        let Api { query, search, intake, metrics, status, settings, .. } = &*self.api;
+        let settings = ApiSettings { height_patience, ..settings.clone() };
+        self.api = Api::open(ApiParts {
+            query: Arc::clone(query),
+            search: Arc::clone(search),
+            intake: Arc::clone(intake),
+            metrics: Arc::clone(metrics),
+            status: status.clone(),
+            settings,
+        });
+        self.router = self.api.router();
+    }
+
     async fn send(&self, method: &str, path: &str, kind: &str, body: impl Into<Body>) -> Reply {
         let request = Request::builder().method(method).uri(path);
         let request = if kind.is_empty() { request } else { request.header("content-type", kind) };
@@ -148,6 +170,12 @@ impl World {
 
     async fn post(&self, path: &str, body: impl Into<Body>) -> Reply {
         self.send("POST", path, "application/json", body).await
+    }
+
+    /// The genesis, as an auditor has it.
+    fn trusted(&self) -> cairn_verifier::Genesis {
+        let file = self.order.federation.genesis.to_json();
+        cairn_verifier::Genesis::read(file.as_bytes()).unwrap()
     }
 
     async fn admin(&self, path: &str) -> Reply {
@@ -419,11 +447,13 @@ async fn a_transaction_is_pending_then_committed_and_has_a_receipt() {
     }
     let committed =
         json!({"id": made.id, "status": "committed", "height": 1, "index": 0, "as_of": 1});
-    assert_eq!(world.get(&path).await.json(), committed);
+    let mut report = world.get(&path).await.json();
+    let transaction = report.as_object_mut().unwrap().remove("transaction");
+    assert_eq!(transaction, serde_json::from_slice(&made.bytes).ok());
+    assert_eq!(report, committed);
     let reply = world.get(&format!("{path}/receipt")).await;
-    let genesis = &world.order.federation.genesis;
-    let proven = Receipt::from_json(&reply.text).unwrap().verify(genesis).unwrap();
-    assert_eq!(proven.id, Some(made.id));
+    let proven = cairn_verifier::verify(reply.text.as_bytes(), &world.trusted()).unwrap();
+    assert_eq!(proven.transaction_id, Some(made.id.0));
     let reply = world.post("/api/v2/transactions", made.bytes.to_vec()).await;
     assert_eq!(
         (reply.status, reply.json()),
@@ -455,8 +485,8 @@ async fn a_refusal_that_a_block_records_is_told_with_its_reason() {
     let text = format!("DoubleSpend: input `{}` was already spent", made.id);
     assert_eq!(report["reason"], json!({"code": "DOUBLE_SPEND", "message": text}));
     let receipt = world.get(&format!("/api/v2/transactions/{}/receipt", second.id)).await;
-    let proven = Receipt::from_json(&receipt.text).unwrap();
-    assert_eq!(proven.verify(&world.order.federation.genesis).unwrap().id, Some(second.id));
+    let proven = cairn_verifier::verify(receipt.text.as_bytes(), &world.trusted()).unwrap();
+    assert_eq!(proven.transaction_id, Some(second.id.0));
     let reply = world.get(&format!("/api/v1/transactions/{}", second.id)).await;
     assert_eq!(reply.text, NO_SUCH, "v1 knows committed ones only");
     assert_eq!(world.store.tip().0.height, Height(2));

@@ -11,7 +11,9 @@ use std::{collections::VecDeque, sync::Arc};
 
 use cairn_ledger::{
     block::{self, Block, Body, Header, Tip},
+    election::Electorate,
     execution::{self, Candidate, Execution, candidates},
+    genesis::Genesis,
     ids::{BlockId, Height, Position, TransactionId},
     limits::{BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX},
     transaction::Admitted,
@@ -117,6 +119,7 @@ struct Executed {
 /// Executes blocks on top of a store's tip. One owner.
 pub struct Executor {
     store: Arc<dyn Store>,
+    electorate: Electorate,
     me: Peer,
     log: VecDeque<Prepared>,
     /// Executed on top of the tip, oldest first.
@@ -144,10 +147,11 @@ impl std::fmt::Debug for Executor {
 }
 
 impl Executor {
-    /// An executor that puts `me` into the headers it cuts.
-    pub fn new(store: Arc<dyn Store>, me: Peer) -> Self {
+    /// An executor over the store of that chain, which puts `me` into the headers it cuts.
+    pub fn new(store: Arc<dyn Store>, genesis: &Genesis, me: Peer) -> Self {
         Self {
             store,
+            electorate: Electorate::of(genesis),
             me,
             log: VecDeque::new(),
             executed: VecDeque::new(),
@@ -276,9 +280,9 @@ impl Executor {
     }
 
     fn execute(&self, candidates: Vec<Candidate>) -> Result<Executed, StoreError> {
-        let view = self.store.view(&execution::reads_of(&candidates))?;
+        let view = self.store.view(&execution::reads_of(&candidates, &self.electorate))?;
         let (_, state) = self.store.tip();
-        let execution = execution::execute(view, &state, &candidates);
+        let execution = execution::execute(view, &state, &self.electorate, &candidates);
         Ok(Executed { candidates, execution })
     }
 

@@ -37,8 +37,8 @@ pub struct ApiConfig {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Written {
-    advertised_streams_url: Option<String>,
     access_log: Option<bool>,
+    advertised_streams_url: Option<String>,
     anonymous: Option<Vec<String>>,
     trusted_proxies: Option<Vec<String>>,
     #[serde(default)]
@@ -125,8 +125,8 @@ impl Written {
     /// Checks it; files are relative to `base`.
     pub(super) fn checked(self, base: &Path) -> Result<ApiConfig, String> {
         let Self {
-            advertised_streams_url,
             access_log,
+            advertised_streams_url,
             anonymous,
             trusted_proxies,
             limits,
@@ -169,20 +169,19 @@ impl Written {
             certificates: base.join(certificates),
             key: base.join(key),
         });
-        let advertised_streams_url = advertised_streams_url.map(is_stream).transpose()?;
-        Ok(ApiConfig { advertised_streams_url, limits: limits.checked()?, access, tls, admin_tls })
+        let advertised_streams_url = advertised_streams_url.map(streams_url).transpose()?;
+        Ok(ApiConfig { limits: limits.checked()?, access, tls, admin_tls, advertised_streams_url })
     }
 }
 
-fn is_stream(url: String) -> Result<String, String> {
+fn streams_url(url: String) -> Result<String, String> {
     let rest = url.strip_prefix("ws://").or_else(|| url.strip_prefix("wss://"));
     let whole = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
     if whole && url.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(url);
     }
-    Err(format!(
-        "api.advertised_streams_url: {url:?} is no WebSocket address; \"wss://ledger.example/api/v1/streams/valid_transactions\" would be fine"
-    ))
+    let fine = "\"wss://ledger.example/api/v1/streams/valid_transactions\" is fine";
+    Err(format!("api.advertised_streams_url: {url:?} is no WebSocket address; {fine}"))
 }
 
 impl WrittenLimits {

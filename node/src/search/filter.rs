@@ -120,6 +120,11 @@ impl Path {
         parser::path(text)
     }
 
+    /// The whole of an asset's data.
+    pub(super) fn asset() -> Self {
+        Self { root: Root::Asset, keys: Vec::new() }
+    }
+
     /// The values that it leads to in a document, in their order.
     pub(super) fn values<'v, 'a>(&self, document: &'v Document<'a>) -> Vec<&'v Value<'a>> {
         let mut found = Vec::new();

@@ -3,7 +3,7 @@
 //! Behind the commit path: an index of its own follows the stored blocks, and is made again
 //! from them when it is lost. Every answer says up to which height it is complete.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path as FilePath, sync::Arc, time::Duration};
 
 use cairn_ledger::{
     block::Place,
@@ -11,14 +11,17 @@ use cairn_ledger::{
 };
 
 use crate::{
+    metrics::Metrics,
     query::At,
     store::{Store, StoreError},
 };
 
 mod document;
 mod filter;
+mod index;
 mod naive;
 mod order;
+mod select;
 mod text;
 mod words;
 
@@ -138,6 +141,8 @@ pub enum SearchError {
 /// Finds assets, metadata and outputs by what they say.
 pub struct Search {
     store: Arc<dyn Store>,
+    /// Without one, the blocks themselves are looked through.
+    index: Option<index::Index>,
 }
 
 impl std::fmt::Debug for Search {
@@ -149,30 +154,56 @@ impl std::fmt::Debug for Search {
 impl Search {
     /// Looks through the blocks themselves, without any index: right, and slow.
     pub fn over(store: Arc<dyn Store>) -> Self {
-        Self { store }
+        Self { store, index: None }
+    }
+
+    /// Keeps an index in a directory of its own, which follows the store from where it ended;
+    /// one that cannot be used is made again.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn open(
+        directory: &FilePath,
+        store: Arc<dyn Store>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StoreError> {
+        let index = index::Index::open(directory, Arc::clone(&store), metrics)?;
+        Ok(Self { store, index: Some(index) })
     }
 
     /// Up to which height answers are complete.
     pub fn height(&self) -> Height {
-        self.store.tip().0.height
+        match &self.index {
+            Some(index) => index.height(),
+            None => self.store.tip().0.height,
+        }
     }
 
     /// Waits until answers are complete up to that height; whether they were before patience
     /// ended.
     pub async fn reaches(&self, height: Height, patience: Duration) -> bool {
-        let mut heights = self.store.tips();
-        let reached = heights.wait_for(|stored| *stored >= height);
+        let mut heights = match &self.index {
+            Some(index) => index.heights(),
+            None => self.store.tips(),
+        };
+        let reached = heights.wait_for(|complete| *complete >= height);
         matches!(tokio::time::timeout(patience, reached).await, Ok(Ok(_)))
     }
 
     /// Transactions whose asset or metadata has those words, as MongoDB's `$text` finds and
     /// scores them, the best first; at most `most`. Blocks: call it where that is allowed.
+    ///
+    /// The order is exact when at most a thousand transactions have one of the words (ten
+    /// thousand when phrases decide); of more, those that seem the best are scored.
     pub fn text(
         &self,
         collection: Collection,
         words: &str,
         most: usize,
     ) -> Result<At<Vec<Place>>, StoreError> {
+        if let Some(index) = &self.index {
+            return index.text(collection, words, most);
+        }
         let height = self.height();
         let found = naive::text(&*self.store, height, collection, words, most)?;
         Ok(At { height, found })
@@ -180,11 +211,18 @@ impl Search {
 
     /// A page of rows. Blocks: call it where that is allowed.
     pub fn select(&self, selection: &Selection) -> Result<At<Page>, SearchError> {
+        if let Some(index) = &self.index {
+            return select::page(&*self.store, index, selection);
+        }
         let height = self.height();
         let found = naive::select(&*self.store, height, selection)?;
         Ok(At { height, found })
     }
 
     /// Ends background work.
-    pub fn stop(&self) {}
+    pub fn stop(&self) {
+        if let Some(index) = &self.index {
+            index.stop();
+        }
+    }
 }

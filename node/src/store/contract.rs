@@ -12,12 +12,13 @@ use std::{
 use cairn_ledger::{
     block::{Block, Place, Tip},
     genesis::Genesis,
-    ids::{Height, OutputReference, TransactionId},
+    ids::{Height, OutputReference, PublicKey, TransactionId},
     rules::{OutputState, Reads},
+    signature,
     state::{Changes, StateHash},
 };
 
-use super::{Located, Spent, Store};
+use super::{Located, Spent, Store, Stretch};
 use crate::testing::{Federation, Signed, create, key, transfer};
 
 /// Opens again what was just stopped and let go.
@@ -31,6 +32,7 @@ pub(super) fn suite(make: Make<'_>) {
     an_empty_store_is_at_genesis(make);
     a_story_reads_the_same_before_and_after_reopening(make);
     the_latest_refusal_counts_until_it_is_committed(make);
+    elections_are_kept_like_any_asset(make);
     readers_see_whole_blocks(make);
     a_block_that_does_not_follow_is_a_bug(make);
 }
@@ -99,10 +101,27 @@ impl Story {
         let last = self.blocks.last().unwrap();
         assert_eq!(tip, Tip::after(&last.header, state.root()));
         assert_eq!(state.rows(), 4);
+        assert_eq!(*store.tips().borrow(), tip.height);
+        // Single transactions first: reading blocks keeps them in memory.
         for (height, block) in (1..).zip(&self.blocks) {
+            for (index, bytes) in (0..).zip(&block.body) {
+                let read = store.transaction(place(height, index)).unwrap();
+                assert_eq!(read.as_ref(), Some(bytes), "transaction {index} of block {height}");
+            }
+            let beyond = place(height, block.header.transactions);
+            assert_eq!(store.transaction(beyond).unwrap(), None);
+        }
+        for nowhere in [place(0, 0), place(tip.height.0 + 1, 0), place(u64::MAX, u32::MAX)] {
+            assert_eq!(store.transaction(nowhere).unwrap(), None);
+        }
+        for (height, block) in (1..).zip(&self.blocks) {
+            // The header first: reading the block would leave it where blocks read last are kept.
+            assert_eq!(store.header(Height(height)).unwrap().as_ref(), Some(&block.header));
             assert_eq!(store.block(Height(height)).unwrap().as_ref(), Some(block));
         }
         assert_eq!(store.block(tip.height.next()).unwrap(), None);
+        assert_eq!(store.header(tip.height.next()).unwrap(), None);
+        assert_eq!(store.header(Height(0)).unwrap(), None);
         self.check_view(store);
         self.check_places(store);
         self.check_outputs(store);
@@ -153,11 +172,37 @@ impl Story {
         assert_eq!(store.transactions_of(&self.first.id, 2).unwrap(), places[..2]);
         assert_eq!(store.transactions_of(&self.first.id, 0).unwrap(), []);
         assert_eq!(store.transactions_of(&self.second.id, 9).unwrap(), [place(1, 1)]);
+        self.check_stretches(store, &places);
         // A transfer is not an asset, and neither is what was refused.
         assert_eq!(store.transactions_of(&self.split.id, 9).unwrap(), []);
         assert_eq!(store.last_transaction_of(&self.first.id).unwrap(), Some(place(4, 1)));
         assert_eq!(store.last_transaction_of(&self.second.id).unwrap(), Some(place(1, 1)));
         assert_eq!(store.last_transaction_of(&self.split.id).unwrap(), None);
+    }
+
+    /// Every stretch of the first asset's transactions is what filtering all of them gives.
+    fn check_stretches(&self, store: &dyn Store, places: &[Place]) {
+        let order = |place: &Place| (place.height, place.index);
+        let afters = places.iter().copied().map(Some).chain([None, Some(place(2, 7))]);
+        for after in afters {
+            for (to, most, newest_first) in (0..=5)
+                .flat_map(|to| [0, 1, 2, 9].map(move |most| (to, most)))
+                .flat_map(|(to, most)| [(to, most, false), (to, most, true)])
+            {
+                let mut expected: Vec<_> =
+                    places.iter().filter(|place| place.height <= Height(to)).copied().collect();
+                if newest_first {
+                    expected.reverse();
+                    expected.retain(|it| after.is_none_or(|after| order(it) < order(&after)));
+                } else {
+                    expected.retain(|it| after.is_none_or(|after| order(it) > order(&after)));
+                }
+                expected.truncate(most);
+                let stretch = Stretch { to: Height(to), newest_first, after, most };
+                let found = store.transactions_along(&self.first.id, &stretch).unwrap();
+                assert_eq!(found, expected, "{stretch:?}");
+            }
+        }
     }
 
     fn check_outputs(&self, store: &dyn Store) {
@@ -215,6 +260,43 @@ fn the_latest_refusal_counts_until_it_is_committed(make: Make<'_>) {
     assert_eq!(located(&*store), Some(Located::Committed(place(3, 1))));
     store.stop();
     assert_eq!(located(&*reopen(store)), Some(Located::Committed(place(3, 1))));
+}
+
+/// Votes are outputs like any, also when the election's id, which they are given to, is no
+/// point of the curve.
+fn elections_are_kept_like_any_asset(make: Make<'_>) {
+    let federation = Federation::new(4);
+    let called = |point| {
+        let elections = (0..).map(|number| federation.election(1, &format!("{number}")));
+        let is_point = |one: &Signed| signature::is_point(&PublicKey(one.id.0));
+        elections.into_iter().find(|one| is_point(one) == point).unwrap()
+    };
+    let (store, reopen) = make(&federation.genesis);
+    let both = [called(true), called(false)];
+    let votes = both.each_ref().map(|one| federation.vote(one, 0, None));
+    federation.commit(&*store, &both.each_ref().map(|one| Arc::clone(&one.bytes)));
+    federation.commit(&*store, &votes.each_ref().map(|one| Arc::clone(&one.bytes)));
+    let check = |store: &dyn Store| {
+        for ((index, election), vote) in (0..).zip(&both).zip(&votes) {
+            let places = [place(1, index), place(2, index)];
+            assert_eq!(store.transactions_of(&election.id, 9).unwrap(), places);
+            assert_eq!(store.last_transaction_of(&election.id).unwrap(), Some(places[1]));
+            let box_key = PublicKey(election.id.0);
+            assert_eq!(store.outputs_of(&box_key, Spent::No, 9).unwrap(), [vote.output(0)]);
+            let reads = Reads {
+                transactions: vec![vote.id],
+                outputs: vec![election.output(0), election.output(1)],
+            };
+            let view = store.view(&reads).unwrap();
+            assert!(view.transactions[&vote.id]);
+            assert_eq!(view.outputs[&election.output(0)], OutputState::Spent(vote.id));
+            let OutputState::Unspent(row) = &view.outputs[&election.output(1)] else { panic!() };
+            assert_eq!((row.asset, row.amount), (election.id, 1));
+        }
+    };
+    check(&*store);
+    store.stop();
+    check(&*reopen(store));
 }
 
 fn readers_see_whole_blocks(make: Make<'_>) {

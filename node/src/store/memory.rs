@@ -15,7 +15,7 @@ use cairn_ledger::{
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
-use super::{Located, Spent, Store, StoreError, owners, rows::Rows};
+use super::{Located, Spent, Store, StoreError, Stretch, owners, rows::Rows};
 
 /// Blocks and state in maps.
 #[derive(Debug)]
@@ -149,6 +149,21 @@ impl Store for MemoryStore {
         let tables = self.tables.read();
         let places = tables.assets.get(asset).into_iter().flatten();
         Ok(places.take(most).copied().collect())
+    }
+
+    fn transactions_along(
+        &self,
+        asset: &TransactionId,
+        stretch: &Stretch,
+    ) -> Result<Vec<Place>, StoreError> {
+        let tables = self.tables.read();
+        let places = tables.assets.get(asset).into_iter().flatten().copied();
+        let held = places.filter(|place| stretch.holds(*place));
+        Ok(if stretch.newest_first {
+            held.rev().take(stretch.most).collect()
+        } else {
+            held.take(stretch.most).collect()
+        })
     }
 
     fn last_transaction_of(&self, asset: &TransactionId) -> Result<Option<Place>, StoreError> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use cairn_ledger::{
-    block::{Block, Place, Tip},
+    block::{Block, Header, Place, Tip},
     genesis::Genesis,
     ids::{Height, OutputReference, PublicKey, TransactionId},
     rules::{OutputRow, Reads, View},
@@ -75,6 +75,34 @@ pub enum Located {
     Refused(Place),
 }
 
+/// A stretch of an asset's transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Those up to this height.
+    pub to: Height,
+    /// The newest first, rather than in chain order.
+    pub newest_first: bool,
+    /// Only those that come behind this one, in that direction.
+    pub after: Option<Place>,
+    /// At most so many.
+    pub most: usize,
+}
+
+impl Stretch {
+    /// Whether a transaction there is part of it.
+    fn holds(&self, place: Place) -> bool {
+        let order = |place: Place| (place.height, place.index);
+        let behind = self.after.is_none_or(|after| {
+            if self.newest_first {
+                order(place) < order(after)
+            } else {
+                order(place) > order(after)
+            }
+        });
+        behind && place.height <= self.to
+    }
+}
+
 /// Blocks and state.
 ///
 /// All calls may block on the disk for a moment. `commit` is called by one thread, in
@@ -103,6 +131,11 @@ pub trait Store: Send + Sync + 'static {
     /// A block by height.
     fn block(&self, height: Height) -> Result<Option<Arc<Block>>, StoreError>;
 
+    /// A block's header by height: what looking through many blocks should cost.
+    fn header(&self, height: Height) -> Result<Option<Header>, StoreError> {
+        Ok(self.block(height)?.map(|block| block.header.clone()))
+    }
+
     /// One transaction of a block, as it was ordered: what reading single transactions here
     /// and there should cost.
     fn transaction(&self, place: Place) -> Result<Option<Arc<[u8]>>, StoreError> {
@@ -116,6 +149,14 @@ pub trait Store: Send + Sync + 'static {
     /// Committed transactions of an asset in chain order, its CREATE first; at most `most`.
     fn transactions_of(&self, asset: &TransactionId, most: usize)
     -> Result<Vec<Place>, StoreError>;
+
+    /// Committed transactions of an asset, its CREATE among them, from any of them on in
+    /// either direction.
+    fn transactions_along(
+        &self,
+        asset: &TransactionId,
+        stretch: &Stretch,
+    ) -> Result<Vec<Place>, StoreError>;
 
     /// The newest committed transaction of an asset.
     fn last_transaction_of(&self, asset: &TransactionId) -> Result<Option<Place>, StoreError>;

@@ -37,6 +37,9 @@ pub(super) struct Created {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rows {
     pub(super) height: Height,
+    /// Where each transaction ends in the block's binary form, counted from where the first
+    /// begins, lengths included: to read one without the others.
+    pub(super) ends: Vec<u32>,
     /// In the order of the block.
     pub(super) committed: Vec<Committed>,
     /// Refused transactions whose id can be read, with their index.
@@ -78,6 +81,7 @@ impl Rows {
             .collect();
         Self {
             height: block.header.height,
+            ends: ends(block),
             committed,
             refused: refused(block),
             created,
@@ -89,6 +93,7 @@ impl Rows {
     pub(super) fn replayed(block: &Block) -> Result<Self, &'static str> {
         let mut rows = Self {
             height: block.header.height,
+            ends: ends(block),
             committed: Vec::new(),
             refused: refused(block),
             created: Vec::new(),
@@ -117,6 +122,19 @@ impl Rows {
     pub(super) fn place(&self, index: u32) -> Place {
         Place { height: self.height, index }
     }
+}
+
+/// Where each transaction ends in the block's binary form.
+fn ends(block: &Block) -> Vec<u32> {
+    let lengths = block.body.iter().map(|bytes| {
+        4 + u32::try_from(bytes.len()).expect("limits keep transactions far below 4 GiB")
+    });
+    lengths
+        .scan(0, |end, length| {
+            *end += length;
+            Some(*end)
+        })
+        .collect()
 }
 
 /// The refused transactions of a block whose id can be read.

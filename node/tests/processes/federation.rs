@@ -76,6 +76,7 @@ pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) directory: PathBuf,
     pub(crate) api: u16,
+    pub(crate) events: u16,
     pub(crate) admin: u16,
     pub(crate) mesh: u16,
     child: Option<Child>,
@@ -375,8 +376,8 @@ fn place(scratch: &Path, at: usize) -> Node {
     let name = format!("validator-{at}");
     let directory = scratch.join(&name);
     fs::create_dir_all(directory.join("data")).unwrap();
-    let [api, admin, mesh] = free_ports();
-    Node { name, directory, api, admin, mesh, child: None, client: Client::new() }
+    let [api, events, admin, mesh] = free_ports();
+    Node { name, directory, api, events, admin, mesh, child: None, client: Client::new() }
 }
 
 fn found_member(node: &Node) -> Validator {
@@ -392,14 +393,14 @@ fn found_member(node: &Node) -> Validator {
 }
 
 fn config(node: &Node, nodes: &[Node]) -> String {
-    let Node { name, api, admin, mesh, .. } = node;
+    let Node { name, api, events, admin, mesh, .. } = node;
     let others = nodes.iter().filter(|other| other.name != *name);
     let peers: String =
         others.map(|other| format!("{} = \"127.0.0.1:{}\"\n", other.name, other.mesh)).collect();
     format!(
         "name = \"{name}\"\ndata = \"data\"\ngenesis = \"../genesis.json\"\n\
          member_key = \"member.key\"\norder = \"raft\"\nlog = \"info\"\n\n\
-         [listen]\napi = \"127.0.0.1:{api}\"\napi_events = \"127.0.0.1:1\"\n\
+         [listen]\napi = \"127.0.0.1:{api}\"\napi_events = \"127.0.0.1:{events}\"\n\
          admin = \"127.0.0.1:{admin}\"\nmesh = \"127.0.0.1:{mesh}\"\n\n[peers]\n{peers}"
     )
 }

@@ -6,12 +6,13 @@ use std::{
 };
 
 use cairn_ledger::{
+    election::Electorate,
     genesis::{Genesis, Validator},
     ids::{OutputReference, TransactionId},
     json::Strictness,
     signature::SigningKey,
     transaction::{
-        Admitted, admit,
+        Admitted, Operation, admit,
         build::{self, Share, Spend},
         parse,
     },
@@ -37,8 +38,8 @@ impl Federation {
     }
 }
 
-/// What clients submit: assets, each with two transfers that spend the same output, and a
-/// transaction that is none.
+/// What clients submit: assets, each with two transfers that spend the same output, an
+/// election with more votes than it may have, and a transaction that is none.
 pub(crate) struct Corpus {
     /// In an order in which they can be committed.
     pub(crate) transactions: Vec<Arc<[u8]>>,
@@ -47,6 +48,9 @@ pub(crate) struct Corpus {
     pub(crate) certain: Vec<TransactionId>,
     /// Of each of these pairs exactly one must be.
     pub(crate) either: Vec<(TransactionId, TransactionId)>,
+    /// The votes of an election of four; the federation of seven refuses it. Two of them are half
+    /// of the power, and three would conclude it.
+    pub(crate) votes: Vec<TransactionId>,
 }
 
 pub(crate) fn corpus() -> &'static Corpus {
@@ -61,6 +65,7 @@ impl Corpus {
             admitted: HashMap::new(),
             certain: Vec::new(),
             either: Vec::new(),
+            votes: Vec::new(),
         };
         let owners: Vec<_> = (0..4).map(|at| SigningKey::from_seed([200 + at; 32])).collect();
         let to = |at: usize, amount| Share::to(owners[at].public(), amount);
@@ -78,7 +83,25 @@ impl Corpus {
             corpus.certain.push(made);
             corpus.either.push((one, other));
         }
+        corpus.call_election();
         corpus
+    }
+
+    /// An election of the federation of four, which all of them say yes to.
+    fn call_election(&mut self) {
+        let electorate = Electorate::of(&Federation::new(4).genesis);
+        let operation = Operation::ChainMigrationElection;
+        let members: Vec<_> = (0..4).map(|at| SigningKey::from_seed([at + 129; 32])).collect();
+        let called = build::election(operation, "null", &electorate, &members[0]).unwrap();
+        let election = self.add(called);
+        for (index, member) in (0..).zip(&members) {
+            let output = OutputReference { transaction: election, index };
+            let spend = [Spend::of(member.public(), output)];
+            let yes = [Share::vote_for(election, 1)];
+            let vote = build::vote(election, &spend, &yes, &[member]).unwrap();
+            let vote = self.add(vote);
+            self.votes.push(vote);
+        }
     }
 
     fn add(&mut self, bytes: Vec<u8>) -> TransactionId {

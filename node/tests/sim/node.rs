@@ -121,7 +121,8 @@ impl Node {
             Journal::open_on(disk, genesis.chain(), key.public(), tip.height).unwrap();
         journal.reset(tip.height.next()).unwrap();
         assert_eq!(recovered.may_sign_from, tip.height.next(), "{:?}", recovered.warnings);
-        let mut executor = Executor::new(Arc::clone(&self.store) as Arc<dyn Store>, self.me);
+        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        let mut executor = Executor::new(store, genesis, self.me);
         executor.take(self.entries(scene, tip.order.0));
         let mut records = Vec::new();
         for record in recovered.records {

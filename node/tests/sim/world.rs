@@ -88,7 +88,7 @@ pub(crate) fn run(seed: u64, planted: Planted) -> Report {
     let end = world.network.now_ms + HEALED_MS;
     let mut settled = false;
     while !settled && world.network.now_ms < end && world.turn() {
-        settled = world.watch.is_done() && world.all_are_at_the_top();
+        settled = world.watch.is_done(world.nodes.len()) && world.all_are_at_the_top();
     }
     assert!(settled, "healed, but no end: {}", world.describe());
     Report {

@@ -83,6 +83,18 @@ impl Condition {
         keys
     }
 
+    /// How many signatures meet it at least, if its thresholds can be met.
+    pub fn signatures_needed(&self) -> usize {
+        match self {
+            Self::Ed25519(_) => 1,
+            Self::Threshold { threshold, subconditions } => {
+                let mut needs: Vec<_> = subconditions.iter().map(Self::signatures_needed).collect();
+                needs.sort_unstable();
+                needs.iter().take(*threshold as usize).sum()
+            }
+        }
+    }
+
     fn collect_keys(&self, keys: &mut Vec<PublicKey>) {
         match self {
             Self::Ed25519(key) => keys.push(*key),

@@ -2,7 +2,8 @@ use sha3::{Digest, Sha3_256};
 
 use super::*;
 use crate::{
-    condition::Condition, ids::PublicKey, json::Strictness, signature::SigningKey, transaction,
+    condition::Condition, genesis::tests::founders, ids::PublicKey, json::Strictness,
+    signature::SigningKey, transaction,
 };
 
 /// A key for each number.
@@ -85,7 +86,11 @@ pub(crate) fn admitted(bytes: Arc<[u8]>) -> Arc<Admitted> {
     Arc::new(transaction::admit(vec![parsed]).remove(0).unwrap())
 }
 
-fn candidate(bytes: Arc<[u8]>) -> (TransactionId, Candidate) {
+fn electorate() -> Electorate {
+    Electorate::of(&founders(4).0)
+}
+
+pub(crate) fn candidate(bytes: Arc<[u8]>) -> (TransactionId, Candidate) {
     let transaction = admitted(bytes);
     (transaction.id(), Candidate::Admitted(transaction))
 }
@@ -95,13 +100,23 @@ fn output(transaction: TransactionId, index: u32) -> OutputReference {
 }
 
 /// A store in a few lines: what a block of these tests reads and writes.
-#[derive(Default)]
-struct Ledger {
+pub(crate) struct Ledger {
+    electorate: Electorate,
     rows: View,
     state: StateHash,
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::of(electorate())
+    }
+}
+
 impl Ledger {
+    pub(crate) fn of(electorate: Electorate) -> Self {
+        Self { electorate, rows: View::default(), state: StateHash::default() }
+    }
+
     fn view(&self, reads: &Reads) -> View {
         let known = |id| self.rows.transactions.get(id).copied().unwrap_or(false);
         let stand = |at| self.rows.outputs.get(at).cloned().unwrap_or(OutputState::Unknown);
@@ -112,8 +127,9 @@ impl Ledger {
     }
 
     /// Executes and stores; says what became of each, and what changed.
-    fn block(&mut self, candidates: &[Candidate]) -> Execution {
-        let execution = execute(self.view(&reads_of(candidates)), &self.state, candidates);
+    pub(crate) fn block(&mut self, candidates: &[Candidate]) -> Execution {
+        let view = self.view(&reads_of(candidates, &self.electorate));
+        let execution = execute(view, &self.state, &self.electorate, candidates);
         let Changes { committed, spent, created, state } = execution.changes.clone();
         self.rows.transactions.extend(committed.iter().map(|(id, _)| (*id, true)));
         for (at, row) in created {
@@ -238,7 +254,7 @@ fn what_was_refused_before_is_recorded_and_changes_nothing() {
     let (bytes, claimed_id) = (Arc::from(&b"{"[..]), None);
     let turned_away = Candidate::Refused { bytes, claimed_id, refusal: refusal.clone() };
     let (id, made) = candidate(create(&key(1), &[1], 0));
-    assert_eq!(reads_of(std::slice::from_ref(&turned_away)), Reads::default());
+    assert_eq!(reads_of(std::slice::from_ref(&turned_away), &electorate()), Reads::default());
 
     let execution = Ledger::default().block(&[turned_away, made]);
     assert_eq!(execution.outcomes, [Outcome::Refused(refusal.record()), Outcome::Committed]);
@@ -252,7 +268,7 @@ fn each_row_is_asked_for_once() {
     let spends = [output(asset, 0)];
     let (_, one) = candidate(transfer(&alice, asset, &spends, &[(key(2).public(), 5)]));
     let (_, other) = candidate(transfer(&alice, asset, &spends, &[(key(3).public(), 5)]));
-    let reads = reads_of(&[made.clone(), one.clone(), made, other, one]);
+    let reads = reads_of(&[made.clone(), one.clone(), made, other, one], &electorate());
     assert_eq!(reads.outputs, spends);
     let distinct: HashSet<_> = reads.transactions.iter().collect();
     assert_eq!(distinct.len(), reads.transactions.len());

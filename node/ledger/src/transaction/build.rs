@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::canonical::Canonical;
+use super::{Operation, canonical::Canonical};
 use crate::{
     condition::{Condition, Fulfillment},
+    election::Electorate,
     ids::{OutputReference, PublicKey, TransactionId},
     json::{self, JsonError, Strictness, Value},
     signature::SigningKey,
@@ -43,6 +44,11 @@ impl Share {
     pub fn to(key: PublicKey, amount: u64) -> Self {
         Self { amount, condition: Condition::Ed25519(key) }
     }
+
+    /// Votes for an election: nobody can spend them any more.
+    pub fn vote_for(election: TransactionId, amount: u64) -> Self {
+        Self::to(PublicKey(election.0), amount)
+    }
 }
 
 /// An output that a transfer spends.
@@ -70,14 +76,58 @@ pub fn create(
     outputs: &[Share],
     issuer: &SigningKey,
 ) -> Result<Vec<u8>, BuildError> {
+    make(Operation::Create, data, metadata, outputs, &[issuer])
+}
+
+/// Makes and signs an election. `data` is what `operation` proposes, in JSON; the votes go to
+/// all who vote.
+pub fn election(
+    operation: Operation,
+    data: &str,
+    electorate: &Electorate,
+    proposer: &SigningKey,
+) -> Result<Vec<u8>, BuildError> {
+    let voters = electorate.voters().iter();
+    let votes: Vec<Share> = voters.map(|voter| Share::to(voter.key, voter.power)).collect();
+    make(operation, data, "null", &votes, &[proposer])
+}
+
+pub(crate) fn make(
+    operation: Operation,
+    data: &str,
+    metadata: &str,
+    outputs: &[Share],
+    issuers: &[&SigningKey],
+) -> Result<Vec<u8>, BuildError> {
     let asset = object([("data", read("asset data", data)?)]);
-    let own = Condition::Ed25519(issuer.public());
-    let input = (None, own, vec![issuer.public()]);
-    sign("CREATE", asset, read("metadata", metadata)?, vec![input], outputs, &[issuer])
+    let keys: Vec<PublicKey> = issuers.iter().map(|issuer| issuer.public()).collect();
+    let input = (None, Condition::all_of(&keys), keys);
+    sign(operation, asset, read("metadata", metadata)?, vec![input], outputs, issuers)
 }
 
 /// Makes and signs a TRANSFER: canonical JSON. `metadata` is JSON text, an object or `null`.
 pub fn transfer(
+    asset: TransactionId,
+    metadata: &str,
+    spends: &[Spend],
+    outputs: &[Share],
+    signers: &[&SigningKey],
+) -> Result<Vec<u8>, BuildError> {
+    move_on(Operation::Transfer, asset, metadata, spends, outputs, signers)
+}
+
+/// Makes and signs a VOTE: canonical JSON. [`Share::vote_for`] says yes, any other share delegates.
+pub fn vote(
+    election: TransactionId,
+    spends: &[Spend],
+    outputs: &[Share],
+    signers: &[&SigningKey],
+) -> Result<Vec<u8>, BuildError> {
+    move_on(Operation::Vote, election, "null", spends, outputs, signers)
+}
+
+fn move_on(
+    operation: Operation,
     asset: TransactionId,
     metadata: &str,
     spends: &[Spend],
@@ -89,13 +139,13 @@ pub fn transfer(
         .iter()
         .map(|spend| (Some(spend.output), spend.condition.clone(), spend.owners.clone()))
         .collect();
-    sign("TRANSFER", asset, read("metadata", metadata)?, inputs, outputs, signers)
+    sign(operation, asset, read("metadata", metadata)?, inputs, outputs, signers)
 }
 
 type Unsigned = (Option<OutputReference>, Condition, Vec<PublicKey>);
 
 fn sign(
-    operation: &'static str,
+    operation: Operation,
     asset: Value<'_>,
     metadata: Value<'_>,
     inputs: Vec<Unsigned>,
@@ -122,7 +172,7 @@ fn sign(
             ),
         ),
         ("metadata", metadata),
-        ("operation", text(operation)),
+        ("operation", text(operation.name())),
         (
             "outputs",
             Value::Array(outputs.iter().map(|share| output_value(share, &thresholds)).collect()),

@@ -8,6 +8,7 @@ mod body;
 pub mod build;
 mod canonical;
 mod names;
+mod operation;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -23,21 +24,14 @@ use crate::{
     signature::{self, Claim},
 };
 
-/// What a transaction does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// Makes an asset.
-    Create,
-    /// Moves an asset from outputs to outputs.
-    Transfer,
-}
+pub use operation::Operation;
 
 /// One input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
-    /// Who says to have owned what is spent (CREATE: who issues).
+    /// Who says to have owned what is spent (CREATE: who issues; elections: who proposes).
     pub owners_before: Vec<PublicKey>,
-    /// What is spent; nothing for CREATE.
+    /// What is spent; nothing for CREATE and elections.
     pub spends: Option<OutputReference>,
     /// The condition that the fulfillment fulfils, if its signatures hold.
     pub fulfils: Fingerprint,
@@ -65,6 +59,7 @@ pub struct Parsed {
     inputs: Vec<Input>,
     outputs: Vec<Output>,
     claims: Vec<OwnedClaim>,
+    proposed_power: Option<u64>,
     strictness: Strictness,
     unsigned_input: Option<usize>,
 }
@@ -91,7 +86,7 @@ impl Parsed {
     pub fn operation(&self) -> Operation {
         self.operation
     }
-    /// The asset that it makes or moves: its own id for CREATE.
+    /// The asset that it makes or moves: its own id for CREATE and elections.
     pub fn asset(&self) -> TransactionId {
         self.asset
     }
@@ -103,6 +98,10 @@ impl Parsed {
     pub fn outputs(&self) -> &[Output] {
         &self.outputs
     }
+    /// The power that a validator election proposes, at most what 64 bits hold.
+    pub fn proposed_power(&self) -> Option<u64> {
+        self.proposed_power
+    }
     /// By which rules it was read, and is to be checked.
     pub fn strictness(&self) -> Strictness {
         self.strictness
@@ -110,6 +109,10 @@ impl Parsed {
     /// How many signatures it carries.
     pub fn signatures(&self) -> usize {
         self.claims.len()
+    }
+    /// The keys that an input carries signatures of.
+    pub fn signers(&self, input: usize) -> impl Iterator<Item = &PublicKey> {
+        self.claims.iter().filter(move |claim| claim.input == input).map(|claim| &claim.key)
     }
     /// The first input whose signatures do not hold, once [`admit`] found one: to tell its
     /// sender. No part of what a block records.
@@ -145,9 +148,27 @@ pub fn parse(bytes: Arc<[u8]>, strictness: Strictness) -> Result<Parsed, Refusal
     let body = body::read(&value, operation, &canonical, strictness)?;
     let body::Body { asset, inputs, outputs, claims } = body;
     let asset = asset.unwrap_or(id);
+    let proposed_power = match operation {
+        Operation::ValidatorElection => operation::proposed_power(&value),
+        Operation::Create
+        | Operation::Transfer
+        | Operation::ChainMigrationElection
+        | Operation::Vote => None,
+    };
     drop(value);
     let unsigned_input = None;
-    Ok(Parsed { bytes, id, operation, asset, inputs, outputs, claims, strictness, unsigned_input })
+    Ok(Parsed {
+        bytes,
+        id,
+        operation,
+        asset,
+        inputs,
+        outputs,
+        claims,
+        proposed_power,
+        strictness,
+        unsigned_input,
+    })
 }
 
 fn check_id(value: &Value<'_>, canonical: &canonical::Canonical) -> Result<TransactionId, Refusal> {
@@ -195,6 +216,13 @@ pub fn admit(parsed: Vec<Parsed>) -> Vec<Result<Admitted, Parsed>> {
             }
         })
         .collect()
+}
+
+/// What a stored transaction does, without looking at anything else of it.
+pub fn operation_of(bytes: &[u8]) -> Option<Operation> {
+    let value = json::parse(bytes, Strictness::Lenient).ok()?;
+    let name = value.get("operation")?.as_str()?;
+    Operation::ALL.into_iter().find(|known| known.name() == name)
 }
 
 /// The `id` that bytes claim to have, as far as it can be read, though they may be no

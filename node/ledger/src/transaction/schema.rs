@@ -1,7 +1,7 @@
 //! The specification's schema, checked in the order in which upstream's library
 //! (jsonschema 2.5 over `transaction_v2.0.yaml`) finds faults, and told in its words.
 
-use super::Operation;
+use super::operation::{self, Operation};
 use crate::{
     json::{Value, cut, is_float, member, write_canonical},
     limits::CONDITION_DEPTH_MAX,
@@ -11,7 +11,7 @@ use crate::{
 /// Most bytes of the input that a message echoes.
 const ECHO_BYTES_MAX: usize = 100;
 
-type Checked = Result<(), Refusal>;
+pub(super) type Checked = Result<(), Refusal>;
 
 /// Checks the shape of a transaction; says what it does.
 pub(super) fn check(transaction: &Value<'_>) -> Result<Operation, Refusal> {
@@ -25,12 +25,7 @@ pub(super) fn check(transaction: &Value<'_>) -> Result<Operation, Refusal> {
     array(field("outputs"))?.iter().try_for_each(check_output)?;
     check_metadata(field("metadata"))?;
     check_version(field("version"))?;
-    let operation = match operation {
-        "CREATE" => Operation::Create,
-        "TRANSFER" => Operation::Transfer,
-        other => return Err(Refusal::OperationUnsupported(other)),
-    };
-    check_for_operation(operation, field("asset"), field("inputs"))?;
+    operation::check(operation, transaction)?;
     Ok(operation)
 }
 
@@ -38,15 +33,15 @@ pub(super) fn not_an_object(value: &Value<'_>) -> Refusal {
     not_of_type(value, "object")
 }
 
-fn refuse(fault: SchemaFault, message: String) -> Refusal {
+pub(super) fn refuse(fault: SchemaFault, message: String) -> Refusal {
     Refusal::Schema { fault, message }
 }
 
-fn not_of_type(value: &Value<'_>, wanted: &str) -> Refusal {
+pub(super) fn not_of_type(value: &Value<'_>, wanted: &str) -> Refusal {
     refuse(SchemaFault::Type, format!("{} is not of type '{wanted}'", python_repr(value)))
 }
 
-fn no_match(fault: SchemaFault, value: &Value<'_>, pattern: &str) -> Refusal {
+pub(super) fn no_match(fault: SchemaFault, value: &Value<'_>, pattern: &str) -> Refusal {
     refuse(fault, format!("{} does not match '{pattern}'", python_repr(value)))
 }
 
@@ -56,7 +51,7 @@ fn none_of_the_schemas(fault: SchemaFault, value: &Value<'_>) -> Refusal {
 }
 
 /// An object with all of `required` and nothing but `known`.
-fn object(value: &Value<'_>, known: &[&str], required: &[&str]) -> Checked {
+pub(super) fn object(value: &Value<'_>, known: &[&str], required: &[&str]) -> Checked {
     let Some(members) = value.as_object() else { return Err(not_an_object(value)) };
     no_others(value, known)?;
     match required.iter().find(|name| member(members, name).is_none()) {
@@ -65,11 +60,11 @@ fn object(value: &Value<'_>, known: &[&str], required: &[&str]) -> Checked {
     }
 }
 
-fn missing(name: &str) -> Refusal {
+pub(super) fn missing(name: &str) -> Refusal {
     refuse(SchemaFault::Missing, format!("'{name}' is a required property"))
 }
 
-fn no_others(value: &Value<'_>, known: &[&str]) -> Checked {
+pub(super) fn no_others(value: &Value<'_>, known: &[&str]) -> Checked {
     let members = value.as_object().unwrap_or_default();
     let mut names = String::new();
     let mut count = 0;
@@ -91,20 +86,18 @@ fn no_others(value: &Value<'_>, known: &[&str]) -> Checked {
     ))
 }
 
-fn array<'v, 'a>(value: &'v Value<'a>) -> Result<&'v [Value<'a>], Refusal> {
+pub(super) fn array<'v, 'a>(value: &'v Value<'a>) -> Result<&'v [Value<'a>], Refusal> {
     value.as_array().ok_or_else(|| not_of_type(value, "array"))
 }
 
-fn string<'v>(value: &'v Value<'_>) -> Result<&'v str, Refusal> {
+pub(super) fn string<'v>(value: &'v Value<'_>) -> Result<&'v str, Refusal> {
     value.as_str().ok_or_else(|| not_of_type(value, "string"))
 }
 
-fn check_operation(value: &Value<'_>) -> Result<&'static str, Refusal> {
-    const OPERATIONS: [&str; 5] =
-        ["CREATE", "TRANSFER", "VALIDATOR_ELECTION", "CHAIN_MIGRATION_ELECTION", "VOTE"];
+fn check_operation(value: &Value<'_>) -> Result<Operation, Refusal> {
     let text = string(value)?;
-    OPERATIONS.into_iter().find(|known| *known == text).ok_or_else(|| {
-        let known = OPERATIONS.map(|known| format!("'{known}'")).join(", ");
+    Operation::ALL.into_iter().find(|known| known.name() == text).ok_or_else(|| {
+        let known = Operation::ALL.map(|known| format!("'{}'", known.name())).join(", ");
         refuse(SchemaFault::Value, format!("{} is not one of [{known}]", python_repr(value)))
     })
 }
@@ -292,30 +285,6 @@ fn after_cost(text: &str) -> Option<&str> {
     (after.len() < digits.len()).then_some(after)
 }
 
-/// `transaction_create_v2.0.yaml` and `transaction_transfer_v2.0.yaml`.
-fn check_for_operation(operation: Operation, asset: &Value<'_>, inputs: &Value<'_>) -> Checked {
-    let field = match operation {
-        Operation::Create => "data",
-        Operation::Transfer => "id",
-    };
-    object(asset, &[field], &[field])?;
-    let all = array(inputs)?;
-    if operation == Operation::Create && all.len() > 1 {
-        return Err(refuse(SchemaFault::Value, format!("{} is too long", python_repr(inputs))));
-    }
-    if all.is_empty() {
-        return Err(refuse(SchemaFault::Value, "[] is too short".to_owned()));
-    }
-    all.iter().try_for_each(|input| {
-        let fulfills = input.get("fulfills").ok_or_else(|| missing("fulfills"))?;
-        match operation {
-            Operation::Create if !fulfills.is_null() => Err(not_of_type(fulfills, "null")),
-            Operation::Transfer if fulfills.is_null() => Err(not_of_type(fulfills, "object")),
-            Operation::Create | Operation::Transfer => Ok(()),
-        }
-    })
-}
-
 /// Python's `str` of a value, cut to what may be echoed.
 pub(super) fn python_str(value: &Value<'_>) -> String {
     match value.as_str() {
@@ -325,7 +294,7 @@ pub(super) fn python_str(value: &Value<'_>) -> String {
 }
 
 /// Python's `repr` of a value, cut to what may be echoed.
-fn python_repr(value: &Value<'_>) -> String {
+pub(super) fn python_repr(value: &Value<'_>) -> String {
     let mut out = String::new();
     write_repr(value, &mut out);
     cut(&out, ECHO_BYTES_MAX).to_owned()

@@ -21,7 +21,7 @@ pub struct Rate {
 impl Rate {
     /// Between one token coming back and the next.
     fn interval_ns(self) -> u64 {
-        (1_000_000_000 / u64::from(self.per_second)).max(1)
+        (1_000_000_000 / u64::from(self.per_second.max(1))).max(1)
     }
 }
 

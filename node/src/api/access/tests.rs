@@ -9,6 +9,7 @@ use std::sync::{
 use axum::{Json, Router, routing::get};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, jwk::Jwk};
 use parking_lot::Mutex;
+use rustls::pki_types::{PrivatePkcs8KeyDer, pem::PemObject};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -28,13 +29,22 @@ struct Signers {
 }
 
 static SIGNERS: LazyLock<Signers> = LazyLock::new(|| {
-    let made = |arguments: &[&str]| openssl(&[&["genpkey", "-outform", "DER"], arguments].concat());
+    let pkcs8 = |arguments: &[&str]| {
+        let pem = openssl(&[&["genpkey"], arguments].concat());
+        PrivatePkcs8KeyDer::from_pem_slice(&pem).unwrap().secret_pkcs8_der().to_vec()
+    };
     let p256 = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"];
     Signers {
-        rsa: EncodingKey::from_rsa_der(&made(&["-algorithm", "RSA"])),
-        ec: EncodingKey::from_ec_der(&made(&p256)),
-        ed: EncodingKey::from_ed_der(&made(&["-algorithm", "ED25519"])),
-        other: EncodingKey::from_ec_der(&made(&p256)),
+        rsa: EncodingKey::from_rsa_der(&openssl(&[
+            "genpkey",
+            "-algorithm",
+            "RSA",
+            "-outform",
+            "DER",
+        ])),
+        ec: EncodingKey::from_ec_der(&pkcs8(&p256)),
+        ed: EncodingKey::from_ed_der(&pkcs8(&["-algorithm", "ED25519"])),
+        other: EncodingKey::from_ec_der(&pkcs8(&p256)),
     }
 });
 

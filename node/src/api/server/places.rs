@@ -4,7 +4,7 @@
 //! places are taken, the connection that has been idle for longest is closed. Only when every
 //! place is busy with a request does a new connection wait.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, pin::pin, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -40,10 +40,14 @@ impl Places {
     /// A place; whoever idles longest leaves for it.
     pub(super) async fn take(self: &Arc<Self>) -> Arc<Place> {
         loop {
+            // Listens before it looks, and to what happens from here on: a place that was freed
+            // long ago must not make it look twice, since each look asks somebody to leave.
+            let mut freed = pin!(self.freed.notified());
+            freed.as_mut().enable();
             if let Some(place) = self.try_take() {
                 return place;
             }
-            self.freed.notified().await;
+            freed.await;
         }
     }
 
@@ -135,7 +139,7 @@ impl Drop for Place {
         }
         drop(state);
         self.places.metrics.http_connections.dec();
-        self.places.freed.notify_one();
+        self.places.freed.notify_waiters();
     }
 }
 
@@ -203,6 +207,16 @@ mod tests {
         drop((others, first));
         assert!(now_or_never(places.take()).is_some());
         assert_eq!(places.metrics.http_connections_evicted.get(), 2);
+    }
+
+    #[test]
+    fn one_newcomer_costs_one_place_whatever_was_freed_before() {
+        let places = Places::new(2, Arc::new(Metrics::new()));
+        drop([(); 2].map(|()| now_or_never(places.take()).unwrap()));
+        let idle = [(); 2].map(|()| now_or_never(places.take()).unwrap());
+        assert!(now_or_never(places.take()).is_none());
+        assert_eq!(places.metrics.http_connections_evicted.get(), 1);
+        assert!(asked(&idle[0]) && !asked(&idle[1]));
     }
 
     #[test]

@@ -200,6 +200,7 @@ async fn when_all_places_are_taken_who_idles_longest_makes_room() {
 
     assert!(server.ask(HELLO).await.ends_with("hello"));
     assert_eq!(server.hear(half).await, "", "it is over for half a head");
+    server.until(|server| server.metrics.http_connections.get() == 2).await;
     let _newer = server.say("").await;
     server.until(|server| server.metrics.http_connections.get() == 3).await;
     assert!(server.ask(HELLO).await.ends_with("hello"));
@@ -337,4 +338,16 @@ async fn a_certificate_is_replaced_and_nobody_is_cut_off() {
     assert!(!server.ask(HELLO).await.contains("hello"));
     let error = Tls::open(shown.files.clone(), metrics).unwrap_err();
     assert!(error.contains("holds no certificate"), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_needs_little_room() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let serving = Serving::plain(ServerLimits::default(), Arc::new(Metrics::new()));
+    let place = serving.places.take().await;
+    let caller = Caller(stream.local_addr().unwrap());
+    let visit = Visit { caller, place, serving, stop: watch::channel(false).1 };
+    let waiting = size_of_val(&visit.take(stream, Router::new()));
+    assert!(waiting <= 2048, "{waiting} bytes for each connection that says nothing");
 }

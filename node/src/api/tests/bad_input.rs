@@ -208,7 +208,7 @@ async fn transfers_that_the_state_does_not_allow() {
     let beyond = text(&transfer(made.id, &[(&one, made.output(7))], &[(&to, 1)]));
     #[rustfmt::skip]
     let rows: Vec<Row> = vec![
-        ("A25", "one signature of two",   moves(shared, &[(&one, shared)], 10),               "Invalid transaction (InvalidSignature): Transaction signature is invalid.", 400, "SIG_INVALID"),
+        ("A25", "one signature of two",   moves(shared, &[(&one, shared)], 10),               "Invalid transaction (InvalidSignature): Transaction signature is invalid.", 400, "CONDITION_UNMET"),
         ("A28", "more than it spends",    moves(made, &[(&one, made)], 2),                    "Invalid transaction (AmountError): The amount used in the inputs `1` needs to be same as the amount used in the outputs `2`", 400, "AMOUNT_MISMATCH"),
         ("A30", "one output twice",       moves(made, &[(&one, made), (&one, made)], 2),      r#"Invalid transaction (DoubleSpend): tx "{id}" spends inputs twice"#, 400, "INPUT_DUPLICATE"),
         ("A31", "nothing that is there",  moves(never, &[(&one, never)], 1),                "Invalid transaction (InputDoesNotExist): input `{never}` doesn't exist", 400, "INPUT_NOT_FOUND"),

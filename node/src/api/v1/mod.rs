@@ -1,7 +1,7 @@
 //! `/api/v1`: BigchainDB 2.2.2 as its drivers know it, texts included.
 //!
 //! `parameters` reads queries as upstream does, `links` is the root documents, `transactions`
-//! takes and gives transactions, `reads` is outputs, blocks and validators, `texts` the search
+//! takes and gives transactions, `reads` is outputs, blocks and validators, `streams` tells of new ones, `texts` the search
 //! in assets and metadata, `pieces` cuts those out of transactions. What upstream says where is
 //! in its sources: `bigchaindb/web/views`.
 //!
@@ -27,11 +27,12 @@ mod links;
 mod parameters;
 mod pieces;
 mod reads;
+pub(super) mod streams;
 mod texts;
 mod transactions;
 
 /// The version of BigchainDB whose API this is.
-const UPSTREAM_VERSION: &str = "2.2.2";
+pub(super) const UPSTREAM_VERSION: &str = "2.2.2";
 
 /// Adds the routes.
 pub(super) fn routes(router: Router<Arc<Api>>) -> Router<Arc<Api>> {
@@ -45,7 +46,8 @@ pub(super) fn routes(router: Router<Arc<Api>>) -> Router<Arc<Api>> {
     let router = both(router, "/api/v1/metadata", get(texts::metadata));
     let router = both(router, "/api/v1/blocks", get(reads::blocks));
     let router = both(router, "/api/v1/blocks/{height}", get(reads::block));
-    both(router, "/api/v1/validators", get(reads::validators))
+    let router = both(router, "/api/v1/validators", get(reads::validators));
+    streams::routes(router)
 }
 
 /// An answer, or why there is none, said as upstream says it.

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{Query, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, StatusCode, Uri, header},
     response::Response,
 };
@@ -20,12 +20,16 @@ use tokio::{
     sync::oneshot,
     time::{Instant, timeout_at},
 };
+use utoipa::ToSchema;
 
 use super::{
     super::{Api, Shared, access::charge, admission::Turned, at, error::Failure},
-    Report, alone, numbers, say,
+    numbers,
+    openapi::Problem,
+    question::Question,
+    say, schema,
     slices::{self, Form, NotAList},
-    standing,
+    transactions::{Report, alone, standing},
 };
 use crate::{intake::Fate, query::Standing};
 
@@ -35,6 +39,32 @@ const ITEMS_MAX: usize = 1000;
 /// Largest body. A full list of transactions with small payloads fits; large ones go in several.
 const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// One transaction, or a list of them.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "described, never made")]
+pub(super) enum Sent {
+    /// A transaction.
+    One(schema::Transaction),
+    /// Up to 1,000 of them. One that is no transaction is told so in its report.
+    Many(Vec<schema::Anything>),
+}
+
+/// One report, or one for each transaction of a list.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "described, never made")]
+pub(super) enum Reports {
+    /// On the one that was sent.
+    One(Report),
+    /// On each, in order.
+    Many(Vec<Report>),
+}
+
+/// Largest body of one transaction: more than any may have, so that one that is somewhat too
+/// large hears its own reason.
+const SINGLE_BYTES_MAX: usize = 1024 * 1024;
+
 /// What the answer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
@@ -42,7 +72,38 @@ enum Wait {
     Committed,
 }
 
-/// The route.
+/// Send transactions
+///
+/// One transaction, or up to 1,000 as an array or one a line (`application/x-ndjson`): then each
+/// has its own result, in order, and a bad one costs the others nothing. Sending the same again
+/// is safe: it is told what became of it.
+///
+/// Alone, a transaction that cannot be taken in is a problem; among others it is a report with
+/// a `reason`.
+#[utoipa::path(
+    post,
+    path = "/api/v2/transactions",
+    operation_id = "send_transactions",
+    tag = "transactions",
+    params(("wait" = Option<String>, Query, description = "`accepted` (usual): answer once it waits for a decision; `committed`: answer once it is decided", pattern = "^(accepted|committed)$")),
+    request_body(
+        description = "Signed transactions of the BigchainDB 2.0 specification, at most 4 MiB together, 64 KiB each",
+        content((Sent = "application/json"), (String = "application/x-ndjson")),
+    ),
+    responses(
+        (status = 200, description = "Decided; or the reports on many, in the order they came", body = Reports),
+        (status = 202, description = "It waits for a decision", body = Report),
+        (status = 400, description = "Not a transaction that could be taken in", body = Problem, content_type = "application/problem+json"),
+        (status = 408, description = "The body came too slowly", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "What it spends is spent, or is being spent", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "Too large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "`Content-Type` must be application/json or application/x-ndjson", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many at once: come back after `Retry-After`", body = Problem, content_type = "application/problem+json"),
+        (status = 500, description = "This validator has trouble with its disk", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "Too many wait, or there is no decision yet: `outcome` is `unknown` then, and the id tells later", body = Problem, content_type = "application/problem+json"),
+        (status = 507, description = "The disk is full", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
 pub(super) async fn post(State(api): Shared, request: Request) -> Response {
     say(take(&api, request).await)
 }
@@ -58,6 +119,9 @@ async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
     let items = match slices::form(&received.bytes, lines) {
         Form::Object => {
             charge(&head.extensions, 1)?;
+            if received.bytes.len() > SINGLE_BYTES_MAX {
+                return Err(Failure::BodyTooLarge(SINGLE_BYTES_MAX));
+            }
             let bytes = Arc::from(received.bytes.as_slice());
             return take_one(api, bytes, wait).await;
         }
@@ -76,20 +140,9 @@ async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
 }
 
 fn wait_of(uri: &Uri) -> Result<Wait, Failure> {
-    let text = "`accepted` or `committed` would be fine";
-    let wrong = Failure::Parameter { name: "wait", text };
-    let Query(pairs) =
-        Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| wrong.clone())?;
-    let mut wait = Wait::Accepted;
-    for (name, value) in pairs {
-        wait = match (name.as_str(), value.as_str()) {
-            ("wait", "accepted") => Wait::Accepted,
-            ("wait", "committed") => Wait::Committed,
-            ("wait", _) => return Err(wrong),
-            _ => return Err(Failure::UnknownArguments(name.chars().take(25).collect())),
-        };
-    }
-    Ok(wait)
+    let question = Question::of(uri, &["wait"])?;
+    let words = [("accepted", Wait::Accepted), ("committed", Wait::Committed)];
+    Ok(question.word("wait", &words)?.unwrap_or(Wait::Accepted))
 }
 
 /// Whether the body holds one item a line.

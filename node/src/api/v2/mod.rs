@@ -1,137 +1,72 @@
-//! `/api/v2`: Cairn's own API: what became of a transaction, its receipt, and many at once.
+//! `/api/v2`: Cairn's own API.
+//!
+//! `question` reads what is asked, `page` and `cursor` are what lists are told in, `stored` is
+//! what a stored transaction says. The rest answers: `batch` takes transactions in,
+//! `transactions` tells what became of one, `assets` of one asset, `select` finds assets and
+//! outputs, `blocks` and `federation` tell what was decided and who decides. `openapi` is the
+//! document that describes all of it, with `schema` and `codes` for what it has to spell out.
 
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-    routing::{get, post},
+    Router,
+    response::Response,
+    routing::{MethodRouter, get, post},
 };
-use cairn_ledger::{
-    block::Place,
-    ids::{Height, TransactionId},
-    refusal::Recorded,
-};
-use serde::Serialize;
 
-use super::{Api, Segment, Shared, at, both, error::Failure, json_text};
-use crate::query::{At, Standing};
+use super::{Api, both, error::Failure};
 
+mod assets;
 mod batch;
+mod blocks;
+mod codes;
+mod cursor;
+mod federation;
 mod numbers;
+pub(crate) mod openapi;
+mod page;
+mod question;
+mod receipts;
+mod schema;
+mod select;
 mod slices;
+mod stored;
+mod stream;
+mod transactions;
+
+/// Every route that the document describes, by the path that it has there.
+pub(super) fn described() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
+    vec![
+        ("/api/v2", get(federation::index)),
+        ("/api/v2/transactions", post(batch::post)),
+        ("/api/v2/transactions/{id}", get(transactions::one)),
+        ("/api/v2/transactions/{id}/receipt", get(transactions::receipt)),
+        ("/api/v2/receipts/verify", post(receipts::verify)),
+        ("/api/v2/assets", get(select::assets)),
+        ("/api/v2/assets/{id}", get(assets::one)),
+        ("/api/v2/assets/{id}/history", get(assets::history)),
+        ("/api/v2/outputs", get(select::outputs)),
+        ("/api/v2/blocks", get(blocks::list)),
+        ("/api/v2/blocks/{height}", get(blocks::one)),
+        ("/api/v2/headers/{height}", get(blocks::header)),
+        ("/api/v2/stream", get(stream::get)),
+        ("/api/v2/validators", get(federation::validators)),
+        ("/api/v2/status", get(federation::status)),
+        ("/api/v2/openapi.json", get(openapi::openapi)),
+    ]
+}
 
 /// Adds the routes.
 pub(super) fn routes(router: Router<Arc<Api>>) -> Router<Arc<Api>> {
-    let router = both(router, "/api/v2/transactions", post(batch::post));
-    let router = both(router, "/api/v2/transactions/{id}", get(status));
-    both(router, "/api/v2/transactions/{id}/receipt", get(receipt))
+    let router =
+        described().into_iter().fold(router, |router, (path, routes)| both(router, path, routes));
+    router
+        .route("/api/v2/docs", get(openapi::to_page))
+        .route("/api/v2/docs/", get(openapi::page))
+        .route("/api/v2/docs/{*file}", get(openapi::part))
 }
 
 /// An answer, or the problem.
 fn say(answer: Result<Response, Failure>) -> Response {
     answer.unwrap_or_else(|failure| failure.v2())
-}
-
-/// Why not.
-#[derive(Debug, Serialize)]
-struct Reason {
-    code: &'static str,
-    message: String,
-}
-
-/// Where a transaction stands.
-#[derive(Debug, Serialize)]
-struct Report {
-    id: Option<TransactionId>,
-    /// `pending`, `committed`, `refused` or `unknown`.
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    height: Option<Height>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    index: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<Reason>,
-    /// The height that this is true at.
-    as_of: Height,
-}
-
-impl Report {
-    fn new(id: Option<TransactionId>, status: &'static str, as_of: Height) -> Self {
-        Self { id, status, height: None, index: None, reason: None, as_of }
-    }
-
-    fn at(mut self, place: Place) -> Self {
-        self.height = Some(place.height);
-        self.index = Some(place.index);
-        // What a block says is true at its height, whatever this validator looked at before.
-        self.as_of = self.as_of.max(place.height);
-        self
-    }
-
-    fn because(mut self, code: &'static str, message: String) -> Self {
-        self.reason = Some(Reason { code, message });
-        self
-    }
-
-    fn committed(id: TransactionId, place: Place, as_of: Height) -> Self {
-        Self::new(Some(id), "committed", as_of).at(place)
-    }
-
-    fn refused(id: TransactionId, place: Place, why: &Recorded, as_of: Height) -> Self {
-        let report = Self::new(Some(id), "refused", as_of).at(place);
-        report.because(why.code(), why.text.clone())
-    }
-}
-
-/// `GET /api/v2/transactions/{id}`.
-async fn status(State(api): Shared, Segment(id): Segment) -> Response {
-    say(report_on(&api, &id).await)
-}
-
-async fn report_on(api: &Arc<Api>, id: &str) -> Result<Response, Failure> {
-    let id: TransactionId = id.parse().map_err(|_| Failure::NotFound)?;
-    let (pending, answer) = standing(api, id).await?;
-    let as_of = answer.height;
-    let report = match answer.found {
-        Some(Standing::Committed(place)) => Report::committed(id, place, as_of),
-        // It was refused once, and is on its way again.
-        _ if pending => Report::new(Some(id), "pending", as_of),
-        Some(Standing::Refused(place, why)) => Report::refused(id, place, &why, as_of),
-        None => return Err(Failure::NotFound),
-    };
-    Ok(at(report.as_of, Json(report)))
-}
-
-/// Whether it waits here, and what is decided. Asked in this order: what leaves the waiting
-/// room between the two questions is in the store by then.
-async fn standing(
-    api: &Arc<Api>,
-    id: TransactionId,
-) -> Result<(bool, At<Option<Standing>>), Failure> {
-    let pending = api.intake.is_pending(&id);
-    Ok((pending, api.read(move |query| query.standing(&id)).await?))
-}
-
-/// `GET /api/v2/transactions/{id}/receipt`.
-async fn receipt(State(api): Shared, Segment(id): Segment) -> Response {
-    say(receipt_for(&api, &id).await)
-}
-
-async fn receipt_for(api: &Arc<Api>, id: &str) -> Result<Response, Failure> {
-    let id: TransactionId = id.parse().map_err(|_| Failure::NotFound)?;
-    let pending = api.intake.is_pending(&id);
-    let answer = api.read(move |query| query.receipt(&id)).await?;
-    match answer.found {
-        Some(text) => Ok(at(answer.height, json_text(StatusCode::OK, text))),
-        None if pending => Err(Failure::StillPending(id)),
-        None => Err(Failure::NotFound),
-    }
-}
-
-/// One report with a status of its own.
-fn alone(status: StatusCode, report: Report) -> Response {
-    at(report.as_of, (status, Json(report)).into_response())
 }

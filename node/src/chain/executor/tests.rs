@@ -1,6 +1,6 @@
 //! Slices cut, examined and stored, by two validators over stores in memory.
 
-use cairn_ledger::ids::PublicKey;
+use cairn_ledger::{execution::Outcome, ids::PublicKey};
 
 use super::*;
 use crate::{
@@ -15,7 +15,8 @@ fn entry(position: u64, transactions: &[&Signed]) -> Ordered {
 }
 
 fn executor(federation: &Federation, me: Peer) -> Executor {
-    Executor::new(Arc::new(MemoryStore::new(&federation.genesis)), me)
+    let store = Arc::new(MemoryStore::new(&federation.genesis));
+    Executor::new(store, &federation.genesis, me)
 }
 
 fn asset(note: &str) -> Signed {
@@ -48,6 +49,26 @@ fn what_one_cuts_another_finds_valid_and_both_store_the_same() {
         assert_eq!(&synced.commit_synced(&block).unwrap().tip, tips.last().unwrap());
     }
     assert!(tips.iter().all(|tip| *tip == tips[0]));
+}
+
+#[test]
+fn validators_agree_on_votes_and_on_the_one_that_would_conclude() {
+    let federation = Federation::new(4);
+    let election = federation.election(2, "go on elsewhere");
+    let votes = [0, 1, 3].map(|voter| federation.vote(&election, voter, None));
+    let entries = [entry(1, &[&election, &votes[0]]), entry(2, &[&votes[1], &votes[2]])];
+    let mut cutter = executor(&federation, 0);
+    cutter.take(prepare(&entries, |_| None));
+    let header = cutter.cut(1000).unwrap().unwrap();
+    assert_eq!((header.transactions, header.committed), (4, 3));
+    let mut examiner = executor(&federation, 1);
+    examiner.take(prepare(&entries, |_| None));
+    assert_eq!(examiner.examine(&header, 1000).unwrap(), Verdict::Valid);
+    let stored = examiner.commit(&header, federation.certify(&header)).unwrap();
+    let Outcome::Refused(why) = &stored.block.outcomes[3] else { panic!("it concludes") };
+    assert_eq!(why.code(), "ELECTION_CONCLUSION_UNSUPPORTED");
+    let mut synced = executor(&federation, 2);
+    assert_eq!(synced.commit_synced(&stored.block).unwrap().tip, stored.tip);
 }
 
 #[test]

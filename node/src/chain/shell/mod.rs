@@ -210,7 +210,7 @@ impl Shell {
             metrics: parts.metrics.clone(),
         };
         parts.mesh.serve(Channel::Chain, Arc::new(messages));
-        let executor = Executor::new(parts.store.clone(), parts.me);
+        let executor = Executor::new(parts.store.clone(), &parts.genesis, parts.me);
         let bodies = peers::Bodies::default();
         let blocks = peers::Blocks {
             genesis: parts.genesis.clone(),

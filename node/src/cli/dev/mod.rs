@@ -71,8 +71,8 @@ pub(super) fn run(arguments: &Arguments, output: Output) -> Result<Printed, Fail
         Output::Json => format!("{:#}\n", urls_json(&homes)),
     };
     children::supervise(&homes, || {
-        print::out(&urls);
-        print::out("ready\n");
+        let _ = print::out(&urls);
+        let _ = print::out("ready\n");
     })?;
     Ok(Printed::nothing())
 }

@@ -28,7 +28,7 @@ use std::{
 };
 
 use cairn_ledger::{
-    block::{Block, Place, Tip},
+    block::{self, Block, Header, Place, Tip},
     genesis::Genesis,
     ids::{ChainId, Height, OutputReference, PublicKey, TransactionId},
     rules::{OutputState, Reads, View},
@@ -38,7 +38,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::watch;
 
 use self::{
-    files::{Directory, trouble},
+    files::{Directory, corrupt, trouble},
     index::{Fate, Index},
     outputs::Outputs,
     pending::Pending,
@@ -46,7 +46,7 @@ use self::{
     replay::{Replay, Replayed},
     segments::Log,
 };
-use super::{Located, Spent, Store, StoreError, rows::Rows};
+use super::{Located, Spent, Store, StoreError, Stretch, rows::Rows};
 
 /// What a test makes smaller.
 #[derive(Clone, Copy, Debug)]
@@ -433,6 +433,45 @@ impl Store for Embedded {
         Ok(block)
     }
 
+    fn transaction(&self, place: Place) -> Result<Option<Arc<[u8]>>, StoreError> {
+        let shared = &self.shared;
+        if place.height > shared.state.read().tip.height {
+            return Ok(None);
+        }
+        let kept = shared.recent.lock().get(place.height);
+        if let Some(block) = kept {
+            return Ok(block.body.get(place.index as usize).cloned());
+        }
+        // What the index has not taken in yet was stored a moment ago: it is kept, mostly.
+        let Some(within) = shared.index.body(place)? else {
+            let block = self.block(place.height)?;
+            return Ok(block.and_then(|block| block.body.get(place.index as usize).cloned()));
+        };
+        let Some(head) = shared.log.read_part(place.height, 0..Block::HEAD_BYTES)? else {
+            return Ok(None);
+        };
+        let start = Block::body_at(&head).ok_or_else(|| {
+            corrupt(&shared.blocks, 0, format!("block {} does not begin as one", place.height))
+        })?;
+        let part = start + within.start..start + within.end;
+        Ok(shared.log.read_part(place.height, part)?.map(Arc::from))
+    }
+
+    fn header(&self, height: Height) -> Result<Option<Header>, StoreError> {
+        let shared = &self.shared;
+        if height > shared.state.read().tip.height {
+            return Ok(None);
+        }
+        if let Some(block) = shared.recent.lock().get(height) {
+            return Ok(Some(block.header.clone()));
+        }
+        let front = shared.log.read_part(height, 0..Block::HEAD_BYTES)?;
+        let Some(front) = front else { return Ok(None) };
+        let header = block::front(&front)
+            .map_err(|error| corrupt(&shared.blocks, height.0, error.to_string()))?;
+        Ok(Some(header))
+    }
+
     fn locate(&self, id: &TransactionId) -> Result<Option<Located>, StoreError> {
         let state = self.shared.state.read();
         Ok(self.shared.fate(&state, id)?.map(|fate| match fate {
@@ -451,6 +490,26 @@ impl Store for Embedded {
         let indexed = self.shared.index.transfers(asset, state.pending.indexed());
         let pending = state.pending.transfers(asset).map(Ok);
         made.into_iter().chain(indexed).chain(pending).take(most).collect()
+    }
+
+    fn transactions_along(
+        &self,
+        asset: &TransactionId,
+        stretch: &Stretch,
+    ) -> Result<Vec<Place>, StoreError> {
+        let state = self.shared.state.read();
+        let made = self.shared.made(&state, asset)?.map(Ok);
+        let indexed = state.pending.indexed().min(stretch.to);
+        let transfers = self.shared.index.transfers_along(asset, indexed, stretch);
+        let pending = state.pending.transfers(asset).map(Ok);
+        let all = made.into_iter().chain(transfers).chain(pending);
+        // Trouble is handed on, not filtered out.
+        let held = all.filter(|place| place.as_ref().map_or(true, |place| stretch.holds(*place)));
+        if stretch.newest_first {
+            held.rev().take(stretch.most).collect()
+        } else {
+            held.take(stretch.most).collect()
+        }
     }
 
     fn last_transaction_of(&self, asset: &TransactionId) -> Result<Option<Place>, StoreError> {

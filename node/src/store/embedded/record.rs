@@ -12,6 +12,8 @@
 //! pieces  = "CRNb" ‖ length (u32) ‖ height (u64) ‖ payload ‖ zeros
 //! ```
 
+use std::ops::Range;
+
 use cairn_ledger::ids::{ChainId, Height};
 
 /// What a disk writes whole or not at all.
@@ -91,6 +93,33 @@ impl Framing {
         record
     }
 
+    /// The sectors that hold some bytes of a payload.
+    pub(super) fn sectors_of(part: &Range<usize>) -> Range<usize> {
+        (HEAD + part.start) / PIECE..(HEAD + part.end).div_ceil(PIECE)
+    }
+
+    /// Some bytes of a payload from [`Framing::sectors_of`] them, or the number of the first
+    /// sector that is not whole.
+    pub(super) fn part(
+        &self,
+        height: Height,
+        part: &Range<usize>,
+        sectors: &[u8],
+    ) -> Result<Vec<u8>, usize> {
+        let numbers = Self::sectors_of(part);
+        let mut content = Vec::with_capacity(sectors.len());
+        for (number, sector) in numbers.clone().zip(sectors.chunks_exact(SECTOR)) {
+            if self.judge(height, number, sector) != Sector::Whole {
+                return Err(number);
+            }
+            content.extend(&sector[..PIECE]);
+        }
+        let skipped = HEAD + part.start - numbers.start * PIECE;
+        content.drain(..skipped);
+        content.truncate(part.len());
+        Ok(content)
+    }
+
     /// What a sector is, if it should be that one.
     pub(super) fn judge(&self, height: Height, number: usize, sector: &[u8]) -> Sector {
         let (piece, tail) = sector.split_at(PIECE);
@@ -158,6 +187,27 @@ mod tests {
             assert_eq!((head.height, head.length), (HEIGHT, length));
             assert_eq!(head.sectors() * SECTOR, record.len());
             assert_eq!(framing().payload(HEIGHT, &record), Ok(payload));
+        }
+    }
+
+    #[test]
+    fn every_part_of_a_payload_can_be_read_alone() {
+        let payload: Vec<_> = (0..1600).map(|at| (at * 31 % 251) as u8).collect();
+        let record = framing().frame(HEIGHT, &payload);
+        for start in (0..1600).step_by(7) {
+            for end in [start, start + 1, (start + 488).min(1600), 1600] {
+                let part = start..end;
+                let numbers = Framing::sectors_of(&part);
+                let sectors = &record[numbers.start * SECTOR..numbers.end * SECTOR];
+                let read = framing().part(HEIGHT, &part, sectors);
+                assert_eq!(read.as_deref(), Ok(&payload[part]), "{start}..{end}");
+                let mut damaged = sectors.to_vec();
+                if let Some(last) = damaged.last_mut() {
+                    *last ^= 1;
+                    let read = framing().part(HEIGHT, &(start..end), &damaged);
+                    assert_eq!(read, Err(numbers.end - 1), "{start}..{end}");
+                }
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
+    ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -135,9 +136,7 @@ impl Log {
 
     /// Reads a record back.
     pub(super) fn read(&self, height: Height) -> Result<Option<Vec<u8>>, StoreError> {
-        let index = height.0.checked_sub(1).and_then(|index| usize::try_from(index).ok());
-        let span = index.and_then(|index| self.spans.read().get(index).copied());
-        let Some(span) = span else { return Ok(None) };
+        let Some(span) = self.span(height) else { return Ok(None) };
         let path = segment_path(&self.directory, span.segment);
         let file = File::open(&path).map_err(trouble("opening", &path))?;
         let at = u64::from(span.sector) * SECTOR as u64;
@@ -148,6 +147,35 @@ impl Log {
             corrupt(&path, at, format!("this is not what was written of block {height}"))
         })?;
         Ok(Some(payload))
+    }
+
+    /// Reads some bytes of a record back, and no more of it than they lie in.
+    pub(super) fn read_part(
+        &self,
+        height: Height,
+        part: Range<usize>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(span) = self.span(height) else { return Ok(None) };
+        let numbers = Framing::sectors_of(&part);
+        let path = segment_path(&self.directory, span.segment);
+        let start = u64::from(span.sector) * SECTOR as u64;
+        let damaged = |number: usize| {
+            let at = start + (number * SECTOR) as u64;
+            corrupt(&path, at, format!("this is not what was written of block {height}"))
+        };
+        if numbers.end > span.sectors as usize {
+            return Err(damaged(span.sectors as usize));
+        }
+        let file = File::open(&path).map_err(trouble("opening", &path))?;
+        let at = start + (numbers.start * SECTOR) as u64;
+        let sectors =
+            read_padded(&file, at, numbers.len() * SECTOR).map_err(trouble("reading", &path))?;
+        self.framing.part(height, &part, &sectors).map(Some).map_err(damaged)
+    }
+
+    fn span(&self, height: Height) -> Option<Span> {
+        let index = usize::try_from(height.0.checked_sub(1)?).ok()?;
+        self.spans.read().get(index).copied()
     }
 
     /// Goes on in the next segment. An error leaves everything as it was.

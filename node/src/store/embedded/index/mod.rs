@@ -1,5 +1,5 @@
 //! The query index: what became of every transaction, which outputs an owner has, an asset's
-//! transactions, an output's spender.
+//! transactions, an output's spender, where in its block a transaction lies.
 //!
 //! An LSM tree, written block by block behind the commit path; one batch carries a block's
 //! rows and the height, so that it is always exactly as of some height. Nothing here is the
@@ -7,12 +7,14 @@
 //! from the blocks. One file per family of keys.
 
 mod assets;
+mod bodies;
 mod owners;
 mod spenders;
 mod transactions;
 
 use std::{
     fs, io,
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
@@ -26,20 +28,20 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 pub(super) use transactions::Fate;
 
 use super::files::trouble;
-use crate::store::{StoreError, owners as owners_of, rows::Rows};
+use crate::store::{StoreError, Stretch, owners as owners_of, rows::Rows};
 
 /// Cached blocks of the tree. An idle validator is to stay below 60 MiB in total.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// What a family keeps in memory before it is sorted into a file.
 const BUFFER_BYTES: u64 = 8 * 1024 * 1024;
 /// The layout of all families; another one is made again.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
 /// The query index, as of [`Index::height`] at least.
 pub(super) struct Index {
     path: PathBuf,
     database: Database,
-    meta: Keyspace,
+    bodies: Keyspace,
     transactions: Keyspace,
     assets: Keyspace,
     owners: Keyspace,
@@ -77,6 +79,7 @@ impl Mark {
     }
 }
 
+/// Shorter than any other key of any family.
 const MARK: &[u8] = b"mark";
 
 /// Writes a place so that places sort in chain order.
@@ -137,19 +140,33 @@ impl Index {
         };
         let index = Self {
             path: path.to_owned(),
-            meta: family("meta")?,
+            bodies: family("bodies")?,
             transactions: family("transactions")?,
             assets: family("assets")?,
             owners: family("owners")?,
             spenders: family("spenders")?,
             database,
         };
-        let mark = index.meta.get(MARK).map_err(opening)?;
-        let mark = mark
-            .map(|bytes| Mark::decode(&bytes, chain))
-            .transpose()
-            .map_err(|error| index.malformed(error))?;
+        let mark = index.mark(chain)?;
         Ok((index, mark))
+    }
+
+    /// Up to where the index goes. Each family says so by itself: the tree opens one whose
+    /// files are damaged as if it had always been empty.
+    fn mark(&self, chain: &ChainId) -> Result<Option<Mark>, StoreError> {
+        let read = |family: &Keyspace| family.get(MARK).map_err(|error| self.unreadable(error));
+        let mark = read(&self.bodies)?;
+        for family in self.families() {
+            if read(family)? != mark {
+                return Err(self.malformed(Reader::new("mark of a family", &[]).malformed()));
+            }
+        }
+        let decoded = mark.map(|bytes| Mark::decode(&bytes, chain)).transpose();
+        decoded.map_err(|error| self.malformed(error))
+    }
+
+    fn families(&self) -> [&Keyspace; 5] {
+        [&self.bodies, &self.transactions, &self.assets, &self.owners, &self.spenders]
     }
 
     /// Takes a block's rows in; the blocks before it are there.
@@ -160,6 +177,7 @@ impl Index {
         rows: &Rows,
     ) -> Result<(), StoreError> {
         let mut batch = self.database.batch();
+        batch.insert(&self.bodies, bodies::key(rows.height), bodies::encode(&rows.ends));
         for transaction in &rows.committed {
             let place = rows.place(transaction.index);
             let created = transaction.id == transaction.asset;
@@ -187,7 +205,10 @@ impl Index {
         for (at, spender) in &rows.spent {
             batch.insert(&self.spenders, spenders::key(at), &spender.0[..]);
         }
-        batch.insert(&self.meta, MARK, Mark { height: rows.height, block }.encode(chain));
+        let mark = Mark { height: rows.height, block }.encode(chain);
+        for family in self.families() {
+            batch.insert(family, MARK, mark.clone());
+        }
         batch.commit().map_err(|error| failed("writing", &self.path, error))
     }
 
@@ -195,6 +216,15 @@ impl Index {
     pub(super) fn fate(&self, id: &TransactionId) -> Result<Option<Fate>, StoreError> {
         let found = self.transactions.get(id.0).map_err(|error| self.unreadable(error))?;
         found.map(|bytes| Fate::decode(&bytes)).transpose().map_err(|error| self.malformed(error))
+    }
+
+    /// Where in a block's binary form a transaction is, counted from where the first begins;
+    /// nothing when the index does not have that block, or the block no such transaction.
+    pub(super) fn body(&self, place: Place) -> Result<Option<Range<usize>>, StoreError> {
+        let found = self.bodies.get(bodies::key(place.height));
+        let found = found.map_err(|error| self.unreadable(error))?;
+        let Some(ends) = found else { return Ok(None) };
+        bodies::decode(&ends, place.index).map_err(|error| self.malformed(error))
     }
 
     /// Who spent an output.
@@ -216,10 +246,33 @@ impl Index {
         to: Height,
     ) -> impl DoubleEndedIterator<Item = Result<Place, StoreError>> {
         let found = self.assets.range(assets::range(asset, to));
-        found.map(|guard| {
-            let key = guard.key().map_err(|error| self.unreadable(error))?;
-            assets::decode(&key).map_err(|error| self.malformed(error))
-        })
+        found.map(|guard| self.place_of(guard.key()))
+    }
+
+    /// The same, leaving out those that a stretch begins behind.
+    pub(super) fn transfers_along(
+        &self,
+        asset: &TransactionId,
+        to: Height,
+        stretch: &Stretch,
+    ) -> impl DoubleEndedIterator<Item = Result<Place, StoreError>> {
+        let mut bounds = assets::range(asset, to).into_inner();
+        if let Some(after) = stretch.after {
+            let key = assets::key(asset, after);
+            if stretch.newest_first {
+                bounds.1 = key.min(bounds.1);
+            } else {
+                bounds.0 = key.max(bounds.0);
+            }
+        }
+        // The tree does not take a range that ends before it begins.
+        let found = (bounds.0 <= bounds.1).then(|| self.assets.range(bounds.0..=bounds.1));
+        found.into_iter().flatten().map(|guard| self.place_of(guard.key()))
+    }
+
+    fn place_of(&self, key: fjall::Result<impl AsRef<[u8]>>) -> Result<Place, StoreError> {
+        let key = key.map_err(|error| self.unreadable(error))?;
+        assets::decode(key.as_ref()).map_err(|error| self.malformed(error))
     }
 
     /// The outputs of an owner, up to a height, in chain order.

@@ -1,0 +1,220 @@
+//! The first documents in an order, behind a mark and up to a height: what a page is made of.
+
+use std::{cmp::Ordering, collections::BinaryHeap};
+
+use tantivy::{
+    DocId, Score, SegmentOrdinal, SegmentReader,
+    collector::{Collector, SegmentCollector},
+    columnar::{Column, StrColumn},
+};
+
+use super::schema::{pack, unpack};
+use crate::search::order::{Key, Position};
+
+/// What is collected.
+#[derive(Clone, Debug)]
+pub(super) struct First {
+    /// The column that is sorted by; nothing when all keys are alike.
+    pub(super) column: Option<String>,
+    pub(super) by_field: bool,
+    pub(super) descending: bool,
+    /// Documents before this one are passed by; itself may have more rows.
+    pub(super) from: Option<Position>,
+    /// Documents of later places are passed by.
+    pub(super) to: u64,
+    pub(super) most: usize,
+}
+
+/// What was found in one segment, or in all.
+#[derive(Debug, Default)]
+pub(super) struct Firsts {
+    /// The first documents, in order: keys and places.
+    pub(super) found: Vec<Position>,
+    /// How many there are from the mark on.
+    pub(super) matched: u64,
+}
+
+/// A document's rank within its segment: the kind of its key, the key, its place.
+type Rank = (u8, u64, u64);
+
+pub(super) struct InSegment {
+    first: First,
+    places: Column<u64>,
+    numbers: Option<Column<f64>>,
+    texts: Option<StrColumn>,
+    from: Option<Rank>,
+    /// The last of those kept is on top.
+    kept: BinaryHeap<Rank>,
+    matched: u64,
+}
+
+const NONE: u8 = 2;
+
+/// Doubles in their order, as whole numbers.
+fn ordered(number: f64) -> u64 {
+    let bits = number.to_bits();
+    if bits >> 63 == 0 { bits ^ (1 << 63) } else { !bits }
+}
+
+fn number_of(ordered: u64) -> f64 {
+    f64::from_bits(if ordered >> 63 == 1 { ordered ^ (1 << 63) } else { !ordered })
+}
+
+impl First {
+    /// Numbers first, unless it goes the other way round.
+    fn kind(&self, is_text: bool) -> u8 {
+        u8::from(is_text != self.descending)
+    }
+
+    fn turned(&self, rank: u64) -> u64 {
+        if self.descending { !rank } else { rank }
+    }
+
+    fn place(&self, place: u64) -> u64 {
+        if self.descending && !self.by_field { !place } else { place }
+    }
+
+    fn rank_from(&self, texts: Option<&StrColumn>) -> tantivy::Result<Option<Rank>> {
+        let Some(from) = &self.from else { return Ok(None) };
+        let place = self.place(pack(from.place));
+        Ok(Some(match &from.key {
+            Key::None => (NONE, 0, place),
+            Key::Number(number) => (self.kind(false), self.turned(ordered(*number)), place),
+            Key::Text(text) => {
+                let rank = texts.map_or(Ok(0), |texts| text_rank(texts, text))?;
+                (self.kind(true), self.turned(rank), place)
+            }
+        }))
+    }
+}
+
+/// Where a string stands among those of a segment: odd when it is one of them.
+fn text_rank(texts: &StrColumn, text: &str) -> tantivy::Result<u64> {
+    let dictionary = texts.dictionary();
+    if let Some(ordinal) = dictionary.term_ord(text)? {
+        return Ok(2 * ordinal + 1);
+    }
+    // Few steps: each halves what is left.
+    let (mut low, mut high) = (0, dictionary.num_terms() as u64);
+    let mut term = String::new();
+    while low < high {
+        let middle = low + (high - low) / 2;
+        term.clear();
+        texts.ord_to_str(middle, &mut term)?;
+        if term.as_str() < text { low = middle + 1 } else { high = middle }
+    }
+    Ok(2 * low)
+}
+
+impl Collector for First {
+    type Fruit = Firsts;
+    type Child = InSegment;
+
+    fn for_segment(
+        &self,
+        _segment: SegmentOrdinal,
+        reader: &SegmentReader,
+    ) -> tantivy::Result<InSegment> {
+        let fast = reader.fast_fields();
+        let column = self.column.as_ref().map(|column| format!("columns.{column}"));
+        let (numbers, texts) = match &column {
+            Some(column) => (fast.column_opt(column)?, fast.str(column)?),
+            None => (None, None),
+        };
+        Ok(InSegment {
+            from: self.rank_from(texts.as_ref())?,
+            first: self.clone(),
+            places: fast.u64("place")?,
+            numbers,
+            texts,
+            kept: BinaryHeap::new(),
+            matched: 0,
+        })
+    }
+
+    fn requires_scoring(&self) -> bool {
+        false
+    }
+
+    fn merge_fruits(&self, segments: Vec<tantivy::Result<Firsts>>) -> tantivy::Result<Firsts> {
+        let mut all = Firsts::default();
+        for segment in segments {
+            let Firsts { found, matched } = segment?;
+            all.found.extend(found);
+            all.matched += matched;
+        }
+        Ok(all)
+    }
+}
+
+impl InSegment {
+    fn rank(&self, document: DocId, place: u64) -> Rank {
+        let first = &self.first;
+        let place = first.place(place);
+        if let Some(number) = self.numbers.as_ref().and_then(|numbers| numbers.first(document)) {
+            return (first.kind(false), first.turned(ordered(number)), place);
+        }
+        let ordinal = self.texts.as_ref().and_then(|texts| texts.ords().first(document));
+        match ordinal {
+            Some(ordinal) => (first.kind(true), first.turned(2 * ordinal + 1), place),
+            None => (NONE, 0, place),
+        }
+    }
+
+    fn position(&self, (kind, rank, place): Rank) -> tantivy::Result<Position> {
+        let first = &self.first;
+        let key = match kind {
+            NONE => Key::None,
+            kind if kind == first.kind(false) => Key::Number(number_of(first.turned(rank))),
+            _ => {
+                let mut text = String::new();
+                if let Some(texts) = &self.texts {
+                    texts.ord_to_str(first.turned(rank) / 2, &mut text)?;
+                }
+                Key::Text(text)
+            }
+        };
+        Ok(Position { key, place: unpack(first.place(place)), output: 0 })
+    }
+}
+
+impl SegmentCollector for InSegment {
+    type Fruit = tantivy::Result<Firsts>;
+
+    fn collect(&mut self, document: DocId, _score: Score) {
+        let Some(place) = self.places.first(document) else { return };
+        if place > self.first.to {
+            return;
+        }
+        let rank = self.rank(document, place);
+        if self.from.is_some_and(|from| rank.cmp(&from) == Ordering::Less) {
+            return;
+        }
+        self.matched += 1;
+        if self.kept.len() < self.first.most {
+            self.kept.push(rank);
+        } else if let Some(mut last) = self.kept.peek_mut()
+            && rank < *last
+        {
+            *last = rank;
+        }
+    }
+
+    fn harvest(mut self) -> tantivy::Result<Firsts> {
+        let ranks = std::mem::take(&mut self.kept).into_sorted_vec();
+        let found = ranks.into_iter().map(|rank| self.position(rank));
+        Ok(Firsts { found: found.collect::<Result<_, _>>()?, matched: self.matched })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubles_keep_their_order_and_come_back() {
+        let numbers = [f64::NEG_INFINITY, -1e300, -1.0, -1e-300, 0.0, 5e-324, 1.0, f64::INFINITY];
+        assert!(numbers.is_sorted_by_key(|number| ordered(*number)));
+        assert!(numbers.iter().all(|number| number_of(ordered(*number)) == *number));
+    }
+}
