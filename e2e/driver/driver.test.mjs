@@ -218,12 +218,13 @@ test('a connection to several nodes uses them in turn', async () => {
   }
 })
 
-test('the stream tells of every transaction', async () => {
+test('the stream tells of every transaction', async (flow) => {
   const { streams } = await (await fetch(`${urls[0]}/api/v1/`)).json()
   assert.match(streams, /^ws:\/\/127\.0\.0\.1:\d+\/api\/v1\/streams\/valid_transactions$/)
   const address = new URL(urls[0].replace('http', 'ws') + new URL(streams).pathname)
   // On the port for streams, whose address the root document tells, and on that of the API.
   const sockets = [streams, address.href].map((url) => new WebSocket(url))
+  flow.after(() => sockets.forEach((socket) => socket.terminate()))
   const events = sockets.map((socket) => {
     const seen = []
     socket.on('message', (frame) => seen.push(JSON.parse(frame.toString())))
@@ -248,7 +249,6 @@ test('the stream tells of every transaction', async () => {
       { height: heights[1], asset_id: create.id, transaction_id: transfer.id },
     ])
   }
-  for (const socket of sockets) socket.close()
 })
 
 test('what is not there is 404', async () => {

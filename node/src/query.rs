@@ -12,7 +12,6 @@ use cairn_ledger::{
     execution::Outcome,
     genesis::Genesis,
     ids::{Height, OutputReference, PublicKey, TransactionId},
-    json::Strictness,
     receipt::Receipt,
     refusal::{Recorded, Refusal},
     rules::{self, Reads},

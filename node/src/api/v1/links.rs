@@ -69,8 +69,7 @@ fn links(prefix: &str, streams: &str) -> Value {
 fn document(body: Value) -> Response {
     let mut response = Json(body).into_response();
     // A cache in between must not show one client the address of another.
-    let vary = HeaderValue::from_static("forwarded, x-forwarded-host, x-forwarded-proto");
-    response.headers_mut().append(header::VARY, vary);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
