@@ -142,7 +142,7 @@ async fn a_block_tells_all_that_it_decided() {
     let story = Story::tell().await;
     let junk: Vec<Arc<[u8]>> = vec![
         b"\xff\xfe".as_slice().into(),
-        "[".repeat(60_000).into_bytes().into(),
+        ["[".repeat(30_000), "]".repeat(30_000)].concat().into_bytes().into(),
         b"{\"a\" : 1e9}".as_slice().into(),
     ];
     story.world.order.federation.commit(&*story.world.store, &junk);
@@ -163,7 +163,11 @@ async fn a_block_tells_all_that_it_decided() {
     let reply = story.get("/blocks/4").await;
     let block = reply.json();
     assert_eq!(block["transactions"][0]["bytes"], "fffe");
-    assert_eq!(block["transactions"][1]["bytes"], "5b".repeat(60_000), "too deep to be read");
+    assert_eq!(
+        block["transactions"][1]["bytes"],
+        ["5b".repeat(30_000), "5d".repeat(30_000)].concat(),
+        "too deep to be read"
+    );
     assert!(reply.text.contains(r#""transaction":{"a" : 1e9}"#), "as it came");
     assert_eq!(block["transactions"][2]["reason"]["code"], "FIELD_MISSING");
     for path in [
