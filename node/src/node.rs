@@ -319,11 +319,7 @@ impl Running {
         };
         let (status_sender, status) = watch::channel(telling.status(&shell.status().borrow()));
         let query = Arc::new(Query::new(Arc::clone(&store), genesis));
-        let search_directory = config.data.join("search");
-        let search = tokio::task::block_in_place(|| {
-            Search::open(&search_directory, Arc::clone(&store), Arc::clone(&metrics))
-        });
-        let search = Arc::new(search.map_err(store_failure)?);
+        let search = open_search(&config, &store, &metrics)?;
         let api = Api::open(ApiParts {
             query,
             search: Arc::clone(&search),
@@ -414,6 +410,16 @@ fn open_intake(
         Ok(Some(Located::Refused(_)) | None) | Err(_) => None,
     };
     Intake::start_with(Arc::clone(order), config.intake, Arc::clone(metrics), Box::new(lookup))
+}
+
+fn open_search(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Search>, Failure> {
+    let (store, metrics) = (Arc::clone(store), Arc::clone(metrics));
+    let open = || Search::open(&config.data.join("search"), store, metrics);
+    Ok(Arc::new(tokio::task::block_in_place(open).map_err(store_failure)?))
 }
 
 /// How the ports that speak HTTP are served, and to whom.

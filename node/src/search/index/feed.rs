@@ -29,8 +29,6 @@ use crate::{
 const BUFFER_BYTES: usize = 15_000_000;
 /// Assets whose data is at hand for their transfers.
 const ASSETS_KEPT: usize = 512;
-/// The thread yields to everything else.
-const NICE: i32 = 19;
 
 /// What a test makes smaller.
 #[derive(Clone, Copy, Debug)]
@@ -44,13 +42,15 @@ pub(super) struct Options {
     /// Whether stopping waits for files that are being merged. A process that ends does not
     /// care; one that opens the same directory again at once does.
     pub(super) finish_merges: bool,
+    /// How far its threads stand back; 19 is behind everything else.
+    pub(super) nice: i32,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let pause = Duration::from_millis(200);
         let (batch_documents, batch_bytes) = (20_000, 16 * 1024 * 1024);
-        Self { batch_documents, batch_bytes, pause, finish_merges: false }
+        Self { batch_documents, batch_bytes, pause, finish_merges: false, nice: 19 }
     }
 }
 
@@ -115,7 +115,7 @@ impl Feed {
     fn follow(&mut self) -> Result<(), Trouble> {
         // For this thread, and for those that the index starts from it. What is not allowed is
         // done at the usual priority.
-        let _ = rustix::process::setpriority_process(None, NICE);
+        let _ = rustix::process::setpriority_process(None, self.options.nice);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(Trouble::Thread)?;
         let options = IndexWriterOptions::builder()

@@ -62,6 +62,34 @@ fn resident() -> String {
         .join(", ")
 }
 
+/// What this thread has had of a processor: what a page costs, however busy the machine is.
+fn on_processor() -> Duration {
+    let spent = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(spent.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// Times by the clock, and on a processor.
+#[derive(Default)]
+struct Times {
+    clock: Vec<Duration>,
+    processor: Vec<Duration>,
+}
+
+impl Times {
+    fn take<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let (clock, processor) = (Stopwatch::start(), on_processor());
+        let done = work();
+        self.clock.push(clock.elapsed());
+        self.processor.push(on_processor() - processor);
+        done
+    }
+
+    fn print(&mut self, what: &str) {
+        let (clock, processor) = (percentiles(&mut self.clock), percentiles(&mut self.processor));
+        println!("{what}: {clock}; on a processor: {processor}");
+    }
+}
+
 /// One question, made anew each round.
 type Question = (&'static str, fn(u64) -> Selection);
 
@@ -128,32 +156,30 @@ fn figures() {
         "index made in {seconds:.1} s: {rate:.0} a second, {each:.0} bytes each; {}",
         resident()
     );
-    let mut all = Vec::new();
+    let mut all = Times::default();
     for (what, question) in QUESTIONS {
-        let mut times = Vec::new();
-        let mut rows = 0;
+        let mut times = Times::default();
         for round in 0..ROUNDS {
             let selection = question(mix(round));
-            let clock = Stopwatch::start();
-            let page = search.select(&selection).unwrap().found;
-            for row in &page.rows {
-                assert!(store.transaction(row.place).unwrap().is_some());
-            }
-            times.push(clock.elapsed());
-            rows += page.rows.len();
+            times.take(|| {
+                let page = search.select(&selection).unwrap().found;
+                for row in &page.rows {
+                    assert!(store.transaction(row.place).unwrap().is_some());
+                }
+            });
         }
-        println!("{what}: {} rows, {}", rows, percentiles(&mut times));
-        all.extend(times);
+        times.print(what);
+        all.clock.extend(times.clock);
+        all.processor.extend(times.processor);
     }
-    println!("all: {}; {}", percentiles(&mut all), resident());
-    let mut times = Vec::new();
+    all.print("all");
+    let mut times = Times::default();
     for round in 0..ROUNDS {
         let text = format!("inspector {}", mix(round) % 1009);
-        let clock = Stopwatch::start();
-        assert!(!search.text(Collection::Metadata, &text, 100).unwrap().found.is_empty());
-        times.push(clock.elapsed());
+        times.take(|| search.text(Collection::Metadata, &text, 100).unwrap());
     }
-    println!("text: {}", percentiles(&mut times));
+    times.print("two words, one of which is in every row");
+    println!("{}", resident());
 }
 
 fn percentiles(times: &mut [Duration]) -> String {
