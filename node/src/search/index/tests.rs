@@ -424,6 +424,7 @@ fn an_explained_page_names_its_index() {
 /// Searching finds all of a ledger of numbers.
 fn assert_whole(ledger: &Ledger, search: &Search) {
     wait(search, ledger.tip());
+    assert_eq!(search.height(), ledger.tip());
     let found = search.select(&everything()).unwrap().found;
     assert_eq!(found.rows.len(), ledger.assets.len());
     let last = format!("number{}", ledger.assets.len() - 1);
