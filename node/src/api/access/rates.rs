@@ -4,9 +4,8 @@
 //! token takes as many as the request needs, if need be on credit: a batch that is larger than
 //! the bucket is not refused for ever, and what it costs too much is waited for by the next.
 
-use std::{hash::Hash, net::IpAddr, time::Duration};
+use std::{collections::HashMap, hash::Hash, net::IpAddr, time::Duration};
 
-use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 /// How fast, for how long.

@@ -151,6 +151,8 @@ pub(crate) fn document() -> Value {
                     responses[status] = problem(description);
                 }
             }
+            operation["responses"]["431"] =
+                json!({"description": "The head of the request is too large"});
             operation["security"] = json!([{}, {"bearer": []}]);
             if method == "get" {
                 let parameters = &mut operation["parameters"];
