@@ -191,9 +191,11 @@ mod tests {
     #[test]
     fn the_stream_is_where_the_client_can_reach_it() {
         let settings = ApiSettings { streams_port: 9985, ..ApiSettings::default() };
+        /// Headers, the link, why.
+        type Row<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
         let host = |name| ("host", name);
         #[rustfmt::skip]
-        let table: &[(&[(&str, &str)], &str, &str)] = &[
+        let table: &[Row<'_>] = &[
             (&[],                                                  "ws://localhost:9985/…",   "who names no host gets upstream's default"),
             (&[host("ledger.example:9984")],                       "ws://ledger.example:9985/…", "the host that was asked, the port for streams"),
             (&[host("10.1.2.3")],                                  "ws://10.1.2.3:9985/…",    "an address"),

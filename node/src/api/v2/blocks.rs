@@ -120,7 +120,7 @@ async fn page(api: &Arc<Api>, uri: &Uri) -> Result<Response, Failure> {
     let heights =
         (0..rows).map(move |row| Height(if ascending { first + row } else { last - row }));
     let next_cursor = (left > rows).then(|| {
-        let shown = heights.clone().last().expect("a limit is at least 1");
+        let shown = heights.clone().next_back().expect("a limit is at least 1");
         Cursor { as_of, mark: shown.0.to_be_bytes().to_vec() }.text(&belonging)
     });
     let answer = api.read(move |query| {

@@ -154,11 +154,11 @@ pub(crate) fn document() -> Value {
             operation["responses"]["431"] =
                 json!({"description": "The head of the request is too large"});
             operation["security"] = json!([{}, {"bearer": []}]);
+            let parameters = &mut operation["parameters"];
+            if parameters.is_null() {
+                *parameters = json!([]);
+            }
             if method == "get" {
-                let parameters = &mut operation["parameters"];
-                if parameters.is_null() {
-                    *parameters = json!([]);
-                }
                 parameters.as_array_mut().expect("it is a list").push(min_height.clone());
             }
             let responses = operation["responses"].as_object_mut();
