@@ -105,8 +105,7 @@ impl Question {
     }
 
     pub(super) fn height(&self, name: &'static str) -> Result<Option<Height>, Failure> {
-        let fits = |text: &str| number(text).filter(|height| *height <= HEIGHT_MAX).map(Height);
-        self.read(name, "a height (a whole number)", fits)
+        self.read(name, "a height (a whole number)", height)
     }
 
     pub(super) fn transaction(&self, name: &'static str) -> Result<Option<TransactionId>, Failure> {
@@ -146,6 +145,11 @@ pub(super) fn unknown(name: String, known: &[&str]) -> Failure {
     let known: Vec<_> = known.iter().chain(&[MIN_HEIGHT]).map(|name| format!("`{name}`")).collect();
     let end = name.floor_char_boundary(ECHO_BYTES_MAX);
     Failure::UnknownParameter { name: name[..end].to_owned(), known: known.join(", ") }
+}
+
+/// A height that a chain may reach.
+pub(super) fn height(text: &str) -> Option<Height> {
+    number(text).filter(|height| *height <= HEIGHT_MAX).map(Height)
 }
 
 /// Digits and nothing else.

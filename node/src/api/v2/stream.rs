@@ -171,7 +171,7 @@ fn wanted(uri: &Uri) -> Result<Wanted, Failure> {
                     said.ok_or_else(|| invalid("refused", "true or false would be fine"))?;
             }
             "min_height" => {
-                let height = text.parse().ok().map(Height);
+                let height = question::height(text);
                 min_height = Some(height.ok_or_else(|| {
                     invalid("min_height", "a height (a whole number) would be fine")
                 })?);
