@@ -53,6 +53,7 @@ done
 sed -i 's/.*/"&"/' "$data/transactions" "$data/keys"
 cp schemathesis.toml "$data"
 # What it remembers from run to run it keeps where it runs.
-(cd "$data" && "$tools/bin/st" --no-color run "$url/api/v2/openapi.json")
+(cd "$data" && "$tools/bin/st" --no-color run "$url/api/v2/openapi.json" \
+  --exclude-path /api/v2/stream) # it does not end
 "$cairn" status --url "$url" >/dev/null
 echo "the API does what its document says"

@@ -154,6 +154,9 @@ async fn judge(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
     if received.bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Failure::BodyEmpty);
     }
+    if received.bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Failure::ReceiptSyntax("a receipt is a JSON object".to_owned()));
+    }
     // The whole genesis is read each time: the very call that an auditor makes.
     let answer = api.read(move |query| {
         let genesis = Genesis::read(query.genesis().to_json().as_bytes());
