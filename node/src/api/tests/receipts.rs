@@ -37,7 +37,7 @@ async fn what_is_no_receipt_is_a_no_and_what_is_no_json_is_refused() {
     #[rustfmt::skip]
     let table = [
         (PATH,   json,                              "{}",           200, "",               "receipt.format"),
-        (PATH,   "Application/JSON; charset=utf-8", "[1, null]",    200, "",               "receipt"),
+        (PATH,   "Application/JSON; charset=utf-8", "[1, null]",    400, "JSON_SYNTAX",    "object"),
         (PATH,   json,                              "{",            400, "JSON_SYNTAX",    "EOF"),
         (PATH,   json,                              "{}{}",         400, "JSON_SYNTAX",    "trailing"),
         (PATH,   json,                              " \n",          400, "JSON_EMPTY",     "empty"),
