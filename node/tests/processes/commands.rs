@@ -105,6 +105,9 @@ fn assets_change_hands_from_the_command_line() {
     let made = shell.value(&said.concat());
     let id = text(&made, "asset_id").to_owned();
     assert_eq!((text(&made, "outcome"), &made["height"]), ("committed", &1.into()));
+    // Whoever just wrote finds it, though the index follows behind.
+    let found = shell.values(&["query", "assets", "--filter", r#"asset.token = "T""#]);
+    assert_eq!(found.len(), 1, "{found:?}");
 
     // Three for Bob, two for both together; the rest stays with Alice.
     let (three, two) = (format!("{bob}:3"), format!("{alice}+{bob}:2"));

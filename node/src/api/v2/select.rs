@@ -1,6 +1,6 @@
 //! Assets and outputs by what they say: filters, sorting, pages.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
@@ -163,7 +163,10 @@ async fn page<T: Serialize + 'static>(
     if let Some(least) = as_of.max(question.min_height()?) {
         searchable(api, least).await?;
     }
-    selection.as_of = as_of.unwrap_or_else(|| api.search.height());
+    selection.as_of = match as_of {
+        Some(height) => height,
+        None => newest(api).await,
+    };
     selection.after = cursor.map(|cursor| Mark(cursor.mark));
     let explain = question.boolean("explain")?.unwrap_or(false);
     let as_of = selection.as_of;
@@ -172,6 +175,20 @@ async fn page<T: Serialize + 'static>(
     let text = tokio::task::spawn_blocking(read).await;
     let text = text.map_err(|_| Failure::Trouble("a search was given up".to_owned()))??;
     Ok(at(as_of, json_text(StatusCode::OK, text)))
+}
+
+/// How many blocks behind the ledger the index is still waited for, and how long.
+const NEARLY_BLOCKS: u64 = 64;
+const NEARLY: Duration = Duration::from_millis(500);
+
+/// At which height a question is answered that names none: that of the ledger, so that whoever
+/// just wrote finds it. An index that is far behind under load is not waited for.
+async fn newest(api: &Arc<Api>) -> Height {
+    let tip = api.query.height();
+    if tip.0.saturating_sub(api.search.height().0) <= NEARLY_BLOCKS {
+        api.search.reaches(tip, NEARLY).await;
+    }
+    api.search.height()
 }
 
 /// What is asked for, from the first row on.
