@@ -15,22 +15,9 @@ if [ ! -e "$tools/whole" ]; then
   touch "$tools/whole"
 fi
 
+source ../federation.sh
 port=${BASE_PORT:-26984}
-data=$(mktemp -d)
-log="$data/dev.log"
-touch "$log"
-"$cairn" dev --data "$data/federation" --base-port "$port" >"$log" 2>&1 &
-federation=$!
-finish() {
-  kill -TERM "$federation" 2>/dev/null || true
-  wait "$federation" 2>/dev/null || true
-  rm -rf "$data"
-}
-trap finish EXIT
-until grep -qx ready "$log"; do
-  kill -0 "$federation" 2>/dev/null || { cat "$log"; exit 1; }
-  sleep 0.1
-done
+start_federation "$port"
 url=http://127.0.0.1:$port
 
 new_key() {

@@ -7,22 +7,9 @@ cairn=$(realpath "$1")
 CAIRN_WASM=$(realpath "$2")
 cd "$(dirname "$0")/../.."
 
+source e2e/federation.sh
 port=${BASE_PORT:-23984}
-data=$(mktemp -d)
-log="$data/dev.log"
-touch "$log"
-"$cairn" dev --data "$data/federation" --base-port "$port" >"$log" 2>&1 &
-federation=$!
-finish() {
-  kill -TERM "$federation" 2>/dev/null || true
-  wait "$federation" 2>/dev/null || true
-  rm -rf "$data"
-}
-trap finish EXIT
-until grep -qx ready "$log"; do
-  kill -0 "$federation" 2>/dev/null || { cat "$log"; exit 1; }
-  sleep 0.1
-done
+start_federation "$port"
 
 url="http://127.0.0.1:$port"
 "$cairn" key new --out "$data/alice.key" >/dev/null
