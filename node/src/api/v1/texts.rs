@@ -21,7 +21,7 @@ use crate::{
 
 /// How long an answer waits for the index to reach the stored blocks, so that who has committed an
 /// asset finds it. Upstream's index is part of its commit.
-const INDEX_PATIENCE: Duration = Duration::from_secs(2);
+const INDEX_PATIENCE: Duration = Duration::from_secs(5);
 
 /// `GET /api/v1/assets?search&limit`.
 pub(super) async fn assets(State(api): Shared, uri: Uri) -> Response {

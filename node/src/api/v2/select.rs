@@ -179,7 +179,7 @@ async fn page<T: Serialize + 'static>(
 
 /// How many blocks behind the ledger the index is still waited for, and how long.
 const NEARLY_BLOCKS: u64 = 64;
-const NEARLY: Duration = Duration::from_millis(500);
+const NEARLY: Duration = Duration::from_secs(2);
 
 /// At which height a question is answered that names none: that of the ledger, so that whoever
 /// just wrote finds it. An index that is far behind under load is not waited for.
