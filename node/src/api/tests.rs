@@ -442,9 +442,12 @@ async fn a_transaction_is_pending_then_committed_and_has_a_receipt() {
     );
 
     world.order.stuck.store(false, Ordering::SeqCst);
-    while world.api.intake.is_pending(&made.id) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let decided = async {
+        while world.api.intake.is_pending(&made.id) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), decided).await.expect("it is decided");
     let committed =
         json!({"id": made.id, "status": "committed", "height": 1, "index": 0, "as_of": 1});
     let mut report = world.get(&path).await.json();
