@@ -658,6 +658,7 @@ pub(crate) fn store_failure(error: StoreError) -> Failure {
         StoreError::Corrupt { .. } => ExitCode::Corrupt,
         StoreError::Foreign(text) if text.contains("FORMAT_TOO_NEW") => ExitCode::FormatTooNew,
         StoreError::Foreign(_) => ExitCode::DataDirectory,
+        StoreError::Unreachable(_) => ExitCode::StorageFailed,
     };
     Failure::new(code, error)
 }

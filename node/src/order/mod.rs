@@ -1,7 +1,8 @@
 //! One log of batches, the same for every validator. Trusted for speed, never for truth:
 //! what a block holds is decided by votes over its hash.
 //!
-//! [`memory`] is for tests and simulation, [`raft`] for everything else.
+//! [`memory`] is for tests and simulation, [`raft`] for most federations, `tikv` for ledgers that
+//! outgrow one machine.
 
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ use tokio::sync::watch;
 
 pub mod memory;
 pub mod raft;
+#[cfg(feature = "tikv")]
+pub mod tikv;
 
 #[cfg(test)]
 mod contract;

@@ -17,6 +17,8 @@ use tokio::sync::watch;
 pub mod embedded;
 pub mod memory;
 mod rows;
+#[cfg(feature = "tikv")]
+pub mod tikv;
 
 #[cfg(test)]
 mod contract;
@@ -53,6 +55,9 @@ pub enum StoreError {
     /// The directory belongs to another chain, another format, or another process.
     #[error("{0}")]
     Foreign(String),
+    /// The backend does not answer now; asking again is right, a `commit` with the same block too.
+    #[error("STORE_UNAVAILABLE: {0}")]
+    Unreachable(String),
 }
 
 /// Which outputs of an owner.
@@ -122,7 +127,8 @@ pub trait Store: Send + Sync + 'static {
     fn view(&self, reads: &Reads) -> Result<View, StoreError>;
 
     /// Stores the next block, durably and whole. An error leaves the store as it was, or
-    /// poisoned (every later commit fails): it is never half there.
+    /// poisoned (every later commit fails): it is never half there. After
+    /// [`StoreError::Unreachable`] it may be there: the same call again makes sure.
     ///
     /// # Panics
     /// When the block is not the next one, which is a bug of the caller.
@@ -168,6 +174,10 @@ pub trait Store: Send + Sync + 'static {
         spent: Spent,
         most: usize,
     ) -> Result<Vec<OutputReference>, StoreError>;
+
+    /// Calls that wait for a backend far away end soon from now on, with what they have: the
+    /// process is about to end. What is on this machine is not waited for in the first place.
+    fn interrupt(&self) {}
 
     /// Ends background work and flushes what can be flushed.
     fn stop(&self);

@@ -159,9 +159,10 @@ impl From<StoreError> for Fatal {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Full { .. } => Self::DiskFull(error.to_string()),
-            StoreError::Io { .. } | StoreError::Corrupt { .. } | StoreError::Foreign(_) => {
-                Self::Storage(error.to_string())
-            }
+            StoreError::Io { .. }
+            | StoreError::Corrupt { .. }
+            | StoreError::Foreign(_)
+            | StoreError::Unreachable(_) => Self::Storage(error.to_string()),
         }
     }
 }

@@ -1,0 +1,1 @@
+//! The store in TiKV: one validator, one key prefix.
