@@ -15,7 +15,10 @@ use cairn_ledger::{
 use tokio::sync::watch;
 
 pub mod embedded;
+mod files;
 pub mod memory;
+mod pending;
+mod recent;
 mod rows;
 #[cfg(feature = "tikv")]
 pub mod tikv;
@@ -174,6 +177,11 @@ pub trait Store: Send + Sync + 'static {
         spent: Spent,
         most: usize,
     ) -> Result<Vec<OutputReference>, StoreError>;
+
+    /// What was read led to another state than the federation's: the next opening compares
+    /// every row with the blocks before it serves any. Where rows cannot be changed by others,
+    /// there is nothing to do.
+    fn suspect(&self) {}
 
     /// Calls that wait for a backend far away end soon from now on, with what they have: the
     /// process is about to end. What is on this machine is not waited for in the first place.
