@@ -19,6 +19,7 @@ use cairn_ledger::{
 use super::{
     Shared,
     families::{self, blocks, transactions},
+    writer::Work,
 };
 use crate::store::{StoreError, rows::Rows};
 
@@ -78,16 +79,17 @@ impl Shared {
         }
     }
 
-    /// Waits; whether to go on then.
+    /// Waits; whether to go on then. Whoever does not wait goes on also while the store stops.
     fn rest(&self, time: Duration) -> bool {
-        let ends = |work: &super::Work| work.stopping || work.closing || work.abandoned;
         let mut work = self.work.lock();
-        // Commits wake it too, so that it may rest less than it should: the time is a pace.
+        if time.is_zero() {
+            return !work.closing && !work.abandoned;
+        }
+        let ends = |work: &Work| work.stopping || work.closing || work.abandoned;
+        if !ends(&work) {
+            self.ending.wait_for(&mut work, time);
+        }
         !ends(&work)
-            && (time.is_zero() || {
-                self.ending.wait_for(&mut work, time);
-                !ends(&work)
-            })
     }
 
     pub(super) fn scrub(&self, pace: Duration) -> Result<Findings, StoreError> {

@@ -156,6 +156,7 @@ fn a_process_that_ends_at_any_step_leaves_a_store_that_goes_on() {
         story.check(&store);
         store.stop();
         let findings = store.scrub().unwrap();
+        assert_eq!(findings.blocks, 4);
         assert!(findings.is_clean(), "after {steps} steps: {findings:?}");
         if is_whole {
             break;
