@@ -187,20 +187,18 @@ func (s *service) KvScanLock(_ context.Context, request *kvrpcpb.ScanLockRequest
 	}
 	low, high := clip(request.StartKey, nil, region.RawStart(), region.RawEnd())
 	response := &kvrpcpb.ScanLockResponse{}
-	for entry := s.locks.NewIterator(); ; entry.Next() {
-		if response.Locks == nil {
-			response.Locks = []*kvrpcpb.LockInfo{}
-			entry.Seek(low)
+	entry := s.locks.NewIterator()
+	for entry.Seek(low); entry.Valid(); entry.Next() {
+		if len(high) != 0 && bytes.Compare(entry.Key(), high) >= 0 {
+			break
 		}
-		if !entry.Valid() || len(high) != 0 && bytes.Compare(entry.Key(), high) >= 0 {
-			return response, nil
+		if request.Limit > 0 && len(response.Locks) == int(request.Limit) {
+			break
 		}
 		lock := mvcc.DecodeLock(entry.Value())
 		if lock.StartTS <= request.MaxVersion {
 			response.Locks = append(response.Locks, lock.ToLockInfo(append([]byte{}, entry.Key()...)))
 		}
-		if request.Limit > 0 && len(response.Locks) >= int(request.Limit) {
-			return response, nil
-		}
 	}
+	return response, nil
 }
