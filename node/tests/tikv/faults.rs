@@ -1,10 +1,12 @@
 //! Processes are killed; what was acknowledged stays.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{
     servers::Servers,
-    world::{Scratch, Writer, assert_all_there, until},
+    world::{Scratch, Writer, assert_all_there, connect, options, until},
 };
 
 const STORES: [&str; 3] = ["store-1", "store-2", "store-3"];
@@ -64,6 +66,52 @@ async fn all_killed_at_once_come_back_with_everything() {
     let servers = Servers::start(&scratch.0);
     assert_eq!(servers.pd, pd);
     assert_all_there(&servers.pd, &acknowledged).await;
+}
+
+/// Raft would send a follower that is far behind a snapshot, and these stores' snapshots are
+/// empty: the log must be kept for it instead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_missed_much_catches_up_with_all_of_it() {
+    const ROWS: usize = 400;
+    const ROW_BYTES: usize = 256 << 10;
+    let scratch = Scratch::new("behind");
+    let servers = Servers::start(&scratch.0);
+    servers.kill("store-3");
+    let mut client = connect(&servers.pd).await;
+    for row in 0..ROWS {
+        until("the other two take it", async || {
+            let mut transaction = client.begin_with_options(options()).await.ok()?;
+            transaction.put(big_key(row), big_value(row, ROW_BYTES)).await.ok()?;
+            if transaction.commit().await.is_err() {
+                client = connect(&servers.pd).await;
+                return None;
+            }
+            Some(())
+        })
+        .await;
+    }
+    // The log is cut every 10 s, if at all.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    servers.revive();
+
+    lead(&servers, *store_ids(&servers).iter().max().unwrap()).await;
+    for row in 0..ROWS {
+        let found = until("the store that was behind answers", async || {
+            let client = connect(&servers.pd).await;
+            let now = client.current_timestamp().await.ok()?;
+            client.snapshot(now, options()).get(big_key(row)).await.ok()
+        })
+        .await;
+        assert!(found == Some(big_value(row, ROW_BYTES)), "row {row} is lost");
+    }
+}
+
+fn big_key(row: usize) -> Vec<u8> {
+    format!("a/big/{row}").into_bytes()
+}
+
+fn big_value(row: usize, bytes: usize) -> Vec<u8> {
+    format!("{row} ").into_bytes().into_iter().cycle().take(bytes).collect()
 }
 
 fn ask(servers: &Servers, path: &str) -> Value {

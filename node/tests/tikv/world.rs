@@ -12,7 +12,7 @@ use std::{
 };
 
 use tikv_client::{
-    CheckLevel, TransactionClient, TransactionOptions, transaction::HeartbeatOption,
+    CheckLevel, Config, TransactionClient, TransactionOptions, transaction::HeartbeatOption,
 };
 use tokio::{task::JoinHandle, time};
 
@@ -21,6 +21,9 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long one attempt may take before it counts as lost.
 const ATTEMPT: Duration = Duration::from_secs(3);
+
+/// TiKV bounds an answer by pairs, not by bytes.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -56,7 +59,8 @@ pub(crate) async fn connect(pd: &str) -> TransactionClient {
 
 async fn connect_at_last(pd: String) -> TransactionClient {
     loop {
-        let connecting = TransactionClient::new(vec![pd.clone()]);
+        let config = Config::default().with_grpc_max_decoding_message_size(ANSWER_BYTES_MAX);
+        let connecting = TransactionClient::new_with_config(vec![pd.clone()], config);
         if let Ok(Ok(client)) = time::timeout(ATTEMPT, connecting).await {
             return client;
         }
