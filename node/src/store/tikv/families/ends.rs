@@ -1,4 +1,4 @@
-//! Where in a block's binary form its transactions lie, to read one without the others:
+//! Where in a block's pieces its transactions lie, to read one without the others:
 //! `e ‖ height → block ‖ first byte ‖ ends`.
 
 use std::ops::Range;
@@ -29,9 +29,9 @@ pub(in super::super) struct Ends {
 }
 
 impl Ends {
-    /// Of a block and its binary form.
-    pub(in super::super) fn new(block: BlockId, encoded: &[u8], ends: Vec<u32>) -> Self {
-        let first = Block::body_at(encoded).expect("this is how a block begins");
+    /// Of a block and its binary form without the certificate.
+    pub(in super::super) fn new(block: BlockId, chain: &[u8], ends: Vec<u32>) -> Self {
+        let first = Block::body_at(chain).expect("this is how a block begins");
         Self { block, first, ends }
     }
 

@@ -44,10 +44,10 @@ pub(super) fn all_of(letter: u8) -> Range<Vec<u8>> {
 
 /// A block itself, and where its transactions lie in it: what is written before it is sealed.
 pub(super) fn block_rows(block: &Block, validators: usize, rows: &Rows) -> Vec<Pair> {
-    let encoded = block.encode(validators);
+    let (chain, certificate) = block.encode_apart(validators);
     let height = block.header.height;
-    let ends = Ends::new(block.header.id(), &encoded, rows.ends.clone());
-    let mut pairs = blocks::rows(height, &encoded);
+    let ends = Ends::new(block.header.id(), &chain, rows.ends.clone());
+    let mut pairs = blocks::rows(height, &chain, certificate);
     pairs.push((ends::key(height), ends.encode()));
     pairs
 }
