@@ -109,3 +109,36 @@ fn random_chains_read_as_they_do_in_memory() {
         assert!(findings.is_clean(), "seed {seed}: {findings:?}");
     }
 }
+
+/// An administrator put the tip back and left the rows of later blocks.
+#[test]
+fn rows_above_the_tip_are_not_there() {
+    let (shelf, scratch, federation) = (Shelf::new(), Scratch::new(), Federation::new(1));
+    let mut chain = RandomChain { dice: Dice(7), made: Vec::new(), number: 0 };
+    let (mut plan, mut tips) = (Vec::new(), Vec::new());
+    for _ in 0..8 {
+        let store = open(&shelf, &scratch.0, &federation.genesis).unwrap();
+        tips.push(shelf.rows.lock()[families::TIP].clone());
+        let slice: Vec<_> = (0..5).map(|_| chain.next().bytes).collect();
+        let (block, changes) = federation.decide(&store, &slice);
+        store.commit(&block, &changes).unwrap();
+        plan.push((block, changes));
+        store.stop();
+    }
+    let whole = shelf.copy();
+    for (height, tip) in tips.iter().enumerate() {
+        let mut rows = whole.clone();
+        rows.insert(families::TIP.to_vec(), tip.clone());
+        // Blocks above it are gone, so that the pinned tip has none.
+        rows.retain(|key, _| key[0] != b'b' || usize::from(key[8]) <= height);
+        shelf.put_back(rows);
+        let copy = Scratch::copy_of(&scratch.0);
+        let store = open(&shelf, &copy.0, &federation.genesis).unwrap();
+        let memory = MemoryStore::new(&federation.genesis);
+        go_on(&memory, &plan[..height]).unwrap();
+        chain.compare(&store, &memory);
+        go_on(&store, &plan).unwrap();
+        go_on(&memory, &plan).unwrap();
+        chain.compare(&store, &memory);
+    }
+}
