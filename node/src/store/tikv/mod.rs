@@ -176,7 +176,7 @@ impl TikvStore {
     /// # Errors
     /// [`StoreError::Unreachable`] when TiKV does not answer.
     pub fn scrub(&self) -> Result<Findings, StoreError> {
-        self.shared.scrub(Duration::ZERO)
+        self.shared.scrub(true)
     }
 
     /// Writes a decided block again, which was found damaged, as it came from a peer.

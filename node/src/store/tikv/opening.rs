@@ -124,7 +124,7 @@ impl Shared {
             keys = self.vault.name(),
             "rows were damaged: comparing all with the blocks"
         );
-        self.scrub(std::time::Duration::ZERO)?;
+        self.scrub(true)?;
         fs::remove_file(note).map_err(trouble("removing", note))
     }
 }

@@ -149,6 +149,12 @@ fn while_all_stores_are_away_calls_end_and_then_it_goes_on() {
     stores.iter().for_each(|name| servers.resume(name));
 }
 
+fn print_times(what: &str, mut times: Vec<f64>) {
+    times.sort_by(f64::total_cmp);
+    let at = |part: f64| times[(part * (times.len() - 1) as f64) as usize] * 1000.0;
+    println!("{what}: p50 {:.1} ms, p99 {:.1} ms", at(0.5), at(0.99));
+}
+
 /// Figures, on demand: `cargo test --features tikv --lib -- --ignored --nocapture figures`.
 #[test]
 #[ignore = "measures, asserts nothing"]
@@ -171,9 +177,7 @@ fn figures() {
     let all = Stopwatch::start();
     for made in &made {
         let transactions: Vec<_> = made.iter().map(|made| Arc::clone(&made.bytes)).collect();
-        let watch = Stopwatch::start();
         let (block, changes) = federation.decide(&store, &transactions);
-        let decided = watch.seconds();
         let reads =
             Reads { transactions: made.iter().map(|made| made.id).collect(), outputs: Vec::new() };
         let watch = Stopwatch::start();
@@ -182,16 +186,12 @@ fn figures() {
         let watch = Stopwatch::start();
         store.commit(&block, &changes).unwrap();
         commits.push(watch.seconds());
-        let _ = decided;
     }
     let committed = all.seconds();
     store.stop();
     println!("30 blocks in {committed:.2} s, all rows after {:.2} s", all.seconds());
-    for (what, mut times) in [("view of 1,000", views), ("commit of 1,000", commits)] {
-        times.sort_by(f64::total_cmp);
-        let at = |part: f64| times[(part * (times.len() - 1) as f64) as usize] * 1000.0;
-        println!("{what}: p50 {:.1} ms, p99 {:.1} ms", at(0.5), at(0.99));
-    }
+    print_times("view of 1,000", views);
+    print_times("commit of 1,000", commits);
     drop(store);
     let watch = Stopwatch::start();
     let store = open();
