@@ -118,8 +118,8 @@ async fn writes_are_all_in_and_deletes_gone() {
     assert!(matches!(refused, Trouble::Refused(_)), "{refused:?}");
 }
 
-/// The stores have regions that end at m, n, t and u: rows around those lie in two, which one-phase
-/// commit cannot serve, and `tikv-client` panics about.
+/// The stores have regions that end at m, n, t and u: groups around those lie in two, which one-phase
+/// commit cannot serve.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_go_in_whatever_regions_they_lie_in() {
     let client = client().await;
