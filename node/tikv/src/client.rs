@@ -122,6 +122,7 @@ impl Client {
     /// Ends every call under way, and fails every later one, as [`Trouble::Unreachable`].
     pub fn close(&self) {
         self.shared.closing.send_replace(true);
+        self.shared.connections.end();
     }
 
     /// How many tasks the connection has now: for metrics, and for the tests that look for leaks.

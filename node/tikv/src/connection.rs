@@ -98,8 +98,6 @@ pub(crate) struct Connection {
     threads: Threads,
     /// It has answered at least once.
     worked: AtomicBool,
-    /// A group of keys turned out to lie in two regions, where one-phase commit of groups ends in a panic.
-    straddled: AtomicBool,
 }
 
 impl Connection {
@@ -134,26 +132,33 @@ struct Current {
     made: Arc<OnceCell<Made>>,
     not_before: Instant,
     gap: Duration,
+    /// What was wrong with the one before.
+    why: String,
 }
 
 impl Connections {
     pub(crate) fn new(settings: Settings) -> Self {
-        let current =
-            Current { number: 0, made: Arc::default(), not_before: Instant::now(), gap: GAP_MIN };
+        let current = Current {
+            number: 0,
+            made: Arc::default(),
+            not_before: Instant::now(),
+            gap: GAP_MIN,
+            why: String::new(),
+        };
         Self { settings, current: Mutex::new(current) }
     }
 
-    /// The connection, made if there is none. Takes no longer than a request may.
+    /// The connection, made if there is none, unless the last one is too young to have failed.
+    /// Takes no longer than a request may.
     pub(crate) async fn get(&self, threads: &Threads) -> Result<Arc<Connection>, Failure> {
-        let (number, made, not_before) = {
+        let (number, made) = {
             let current = self.current.lock();
-            (current.number, Arc::clone(&current.made), current.not_before)
+            if Instant::now() < current.not_before {
+                return Err(Failure::new(Next::Later, current.why.clone()));
+            }
+            (current.number, Arc::clone(&current.made))
         };
-        let make = || async {
-            threads.sleep_until(not_before).await;
-            self.make(threads, number).await
-        };
-        match made.get_or_init(make).await {
+        match made.get_or_init(|| self.make(threads, number)).await {
             Ok(connection) => Ok(Arc::clone(connection)),
             Err(words) => {
                 self.replace(number, words);
@@ -178,7 +183,6 @@ impl Connections {
                 client,
                 threads: own,
                 worked: AtomicBool::new(false),
-                straddled: AtomicBool::new(false),
             })),
             Some(Ok(Err(error))) => Err(format!("PD at {endpoint}: {error}")),
             Some(Err(error)) => Err(format!("PD at {endpoint}: {error}")),
@@ -199,23 +203,14 @@ impl Connections {
         current.gap = if worked { GAP_MIN } else { (current.gap * 2).min(GAP_MAX) };
         current.not_before = Instant::now().max(current.not_before + current.gap);
         current.number += 1;
+        current.why = why.to_owned();
         current.made = Arc::default();
         tracing::info!(why, "the connection to TiKV is made anew");
     }
 
-    /// Whether groups of keys may be written in one phase.
-    pub(crate) fn groups_in_one_phase(&self) -> bool {
-        match self.current.lock().made.get() {
-            Some(Ok(connection)) => !connection.straddled.load(Ordering::Relaxed),
-            _ => true,
-        }
-    }
-
-    /// They are not, for as long as this connection lives.
-    pub(crate) fn has_straddled(&self) {
-        if let Some(Ok(connection)) = self.current.lock().made.get() {
-            connection.straddled.store(true, Ordering::Relaxed);
-        }
+    /// Lets go of the current one.
+    pub(crate) fn end(&self) {
+        self.current.lock().made = Arc::default();
     }
 
     /// How many tasks the current connection has.

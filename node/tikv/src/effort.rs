@@ -22,9 +22,6 @@ use crate::{
     trouble::{Failure, Next},
 };
 
-/// How many requests of one call may be under way at a time.
-const SEVERAL: usize = 8;
-
 /// What was called, as metrics name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -160,7 +157,7 @@ impl Effort {
             kind,
             begun,
             deadline: begun + shared.settings.within,
-            attempt_within: shared.settings.attempt_within,
+            attempt_within: shared.settings.attempt_within.min(shared.settings.within),
             key: key.map(<[u8]>::to_vec),
             _turn: Arc::default(),
         }
@@ -290,9 +287,10 @@ impl Effort {
         }
     }
 
-    /// Does the same to several things, some at a time. The first trouble ends it.
+    /// Does the same to several things, so many at a time. The first trouble ends it.
     pub(crate) async fn several<I, T, F>(
         &self,
+        at_a_time: usize,
         things: impl IntoIterator<Item = I>,
         work: impl Fn(Self, I) -> F,
     ) -> Result<Vec<T>, Trouble>
@@ -305,7 +303,7 @@ impl Effort {
         let mut under_way = JoinSet::new();
         let mut results = vec![];
         loop {
-            while under_way.len() < SEVERAL
+            while under_way.len() < at_a_time
                 && let Some(thing) = things.next()
             {
                 under_way.spawn_on(work(self.clone(), thing), self.shared.threads.handle());
@@ -317,10 +315,6 @@ impl Effort {
             }
         }
     }
-
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
-    }
 }
 
 async fn permits(of: &Arc<Semaphore>, count: usize) -> OwnedSemaphorePermit {
@@ -328,8 +322,8 @@ async fn permits(of: &Arc<Semaphore>, count: usize) -> OwnedSemaphorePermit {
     Arc::clone(of).acquire_many_owned(count).await.expect("nobody closes it")
 }
 
-/// `tikv-client` asserts in places that a server's answer can reach. Of those that are known, all
-/// concern one-phase commits.
+/// `tikv-client` asserts in places that a server's answer can reach; those that are known are about
+/// one-phase commits.
 fn panicked(error: JoinError) -> Failure {
     let words = match error.try_into_panic() {
         Ok(panic) => format!("tikv-client panicked: {}", panic_words(&*panic)),

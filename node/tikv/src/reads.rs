@@ -14,6 +14,8 @@ use crate::{
 
 /// How many keys are asked for at once.
 const KEYS_AT_ONCE: usize = 1024;
+/// How many such questions of one call are under way at a time.
+const QUESTIONS_AT_A_TIME: usize = 4;
 /// The first page of a range, before anything is known about its values.
 const PAGE_FIRST: u32 = 256;
 const PAGE_MAX: u32 = 4096;
@@ -62,8 +64,8 @@ impl Client {
                 return Ok(chunk(effort.clone(), at, keys).await?.into_iter().collect());
             }
             let chunks: Vec<_> = keys.chunks(KEYS_AT_ONCE).map(<[Vec<u8>]>::to_vec).collect();
-            let got =
-                effort.several(chunks, |effort, keys| chunk(effort, at.clone(), keys)).await?;
+            let ask = |effort, keys| chunk(effort, at.clone(), keys);
+            let got = effort.several(QUESTIONS_AT_A_TIME, chunks, ask).await?;
             Ok(got.into_iter().flatten().collect())
         };
         effort.done(got.await)
