@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tikv_client::{CheckLevel, TransactionOptions};
 
 use super::{
     servers::Servers,
-    world::{Scratch, Writer, assert_all_there, connect, options, until},
+    world::{Scratch, Writer, assert_all_there, connect, key, options, until, value},
 };
 
 const STORES: [&str; 3] = ["store-1", "store-2", "store-3"];
@@ -66,6 +67,34 @@ async fn all_killed_at_once_come_back_with_everything() {
     let servers = Servers::start(&scratch.0);
     assert_eq!(servers.pd, pd);
     assert_all_there(&servers.pd, &acknowledged).await;
+}
+
+/// Locks live in the stores' memory; those of transactions under way come back from the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn locks_outlive_the_stores() {
+    const KEYS: usize = 20;
+    let scratch = Scratch::new("locks");
+    let servers = Servers::start(&scratch.0);
+    let client = connect(&servers.pd).await;
+    let pessimistic = TransactionOptions::new_pessimistic().drop_check(CheckLevel::None);
+    let mut transaction = client.begin_with_options(pessimistic).await.unwrap();
+    transaction.lock_keys((0..KEYS).map(key)).await.unwrap();
+    for number in 0..KEYS {
+        transaction.put(key(number), value(number)).await.unwrap();
+    }
+    for store in STORES {
+        servers.kill(store);
+    }
+    servers.revive();
+
+    until("the transaction ends", async || {
+        // The connections are gone too, so that it may take a few calls.
+        let Err(refused) = transaction.commit().await else { return Some(()) };
+        assert!(!format!("{refused:?}").contains("lock not found"), "{refused:?}");
+        None
+    })
+    .await;
+    assert_all_there(&servers.pd, &Vec::from_iter(0..KEYS)).await;
 }
 
 /// Raft would send a follower that is far behind a snapshot, and these stores' snapshots are
