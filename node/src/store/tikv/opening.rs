@@ -85,6 +85,7 @@ impl Shared {
             state: RwLock::new(state),
             commits: Mutex::new(Commits { pinned, over: None }),
             recent: Mutex::<Recent>::default(),
+            damaged: Mutex::default(),
             work: Mutex::<Work>::default(),
             changed: Condvar::new(),
             ending: Condvar::new(),

@@ -27,6 +27,8 @@ use crate::store::{StoreError, rows::Rows};
 /// first.
 const PACE: Duration = Duration::from_millis(50);
 const PACE_MIB: Duration = Duration::from_secs(1);
+/// As many damaged blocks are kept in mind; the next ones are found once these are repaired.
+const DAMAGED_MAX: usize = 1024;
 /// As often a step is tried while TiKV is away, and the time in between.
 const TRIES: usize = 40;
 const PAUSE: Duration = Duration::from_millis(250);
@@ -131,6 +133,7 @@ impl Shared {
                     self.compare(&block, chained, &mut findings)?
                 }
                 Err(error @ StoreError::Corrupt { .. }) => {
+                    self.is_damaged(height);
                     findings.damaged.push(height);
                     findings.name(error.to_string());
                     None
@@ -245,6 +248,14 @@ impl Shared {
         Ok(())
     }
 
+    /// Keeps in mind that a block must come from a peer.
+    pub(super) fn is_damaged(&self, height: Height) {
+        let mut damaged = self.damaged.lock();
+        if damaged.len() < DAMAGED_MAX {
+            damaged.insert(height);
+        }
+    }
+
     /// Writes a decided block again.
     pub(super) fn repair(&self, block: &Block) -> Result<(), StoreError> {
         let Block { header, body: _, outcomes: _, certificate } = block;
@@ -263,6 +274,9 @@ impl Shared {
             .map_err(|error| foreign(error.to_string()))?;
         let rows = Rows::replayed(block).map_err(|what| foreign(what.to_owned()))?;
         self.vault.put_each(families::block_rows(block, validators, &rows))?;
-        self.vault.put_each(families::rows_of(&rows))
+        self.vault.put_each(families::rows_of(&rows))?;
+        self.damaged.lock().remove(&header.height);
+        tracing::warn!(height = %header.height, "a damaged block was written again");
+        Ok(())
     }
 }

@@ -282,7 +282,9 @@ fn a_block_is_repaired_by_what_its_certificate_proves_alone() {
     let key = families::blocks::key(Height(2), 0);
     told.shelf.rows.lock().remove(&key);
     let store = told.open().unwrap();
+    assert_eq!(store.damaged(), []);
     assert!(matches!(store.block(Height(2)), Err(StoreError::Corrupt { .. })));
+    assert_eq!(store.damaged(), [Height(2)]);
     assert_eq!(store.scrub().unwrap().damaged, [Height(2)]);
     let whole = Block::clone(&told.story.blocks[1]);
     let mut unproven = whole.clone();
@@ -295,7 +297,9 @@ fn a_block_is_repaired_by_what_its_certificate_proves_alone() {
         let refused = store.repair(&wrong).unwrap_err();
         assert!(matches!(refused, StoreError::Foreign(_)), "{refused}");
     }
+    assert_eq!(store.damaged(), [Height(2)]);
     store.repair(&whole).unwrap();
+    assert_eq!(store.damaged(), []);
     assert!(store.scrub().unwrap().is_clean());
     told.story.check(&store);
 }
