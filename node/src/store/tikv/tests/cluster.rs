@@ -142,11 +142,10 @@ fn while_all_stores_are_away_calls_end_and_then_it_goes_on() {
     assert!(store.view(&reads).unwrap().transactions[&made.id]);
     assert!(store.scrub().unwrap().is_clean());
     // And nobody waits when the process ends.
-    stores.iter().for_each(|name| servers.pause(name));
+    stores.iter().for_each(|name| servers.kill(name));
     store.interrupt();
     let unknown = Reads { transactions: vec![TransactionId([9; 32])], outputs: Vec::new() };
     away(store.view(&unknown).unwrap_err());
-    stores.iter().for_each(|name| servers.resume(name));
 }
 
 fn print_times(what: &str, mut times: Vec<f64>) {
