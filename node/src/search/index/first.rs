@@ -1,6 +1,6 @@
 //! The first documents in an order, behind a mark and up to a height: what a page is made of.
 
-use std::{cmp::Ordering, collections::BinaryHeap};
+use std::{collections::BinaryHeap, fmt::Debug};
 
 use tantivy::{
     DocId, Score, SegmentOrdinal, SegmentReader,
@@ -46,6 +46,16 @@ pub(super) struct InSegment {
     /// The last of those kept is on top.
     kept: BinaryHeap<Rank>,
     matched: u64,
+    /// Places, numbers and strings of the documents at hand.
+    block: Block,
+}
+
+/// What a block of documents has in the columns.
+#[derive(Default)]
+struct Block {
+    places: Vec<Option<u64>>,
+    numbers: Vec<Option<f64>>,
+    ordinals: Vec<Option<u64>>,
 }
 
 const NONE: u8 = 2;
@@ -129,6 +139,7 @@ impl Collector for First {
             texts,
             kept: BinaryHeap::new(),
             matched: 0,
+            block: Block::default(),
         })
     }
 
@@ -147,17 +158,39 @@ impl Collector for First {
     }
 }
 
+/// The first value of each document, if it has one.
+fn read_column<T: PartialOrd + Copy + Debug + Send + Sync + 'static>(
+    column: &Column<T>,
+    documents: &[DocId],
+    values: &mut Vec<Option<T>>,
+) {
+    values.clear();
+    values.resize(documents.len(), None);
+    column.first_vals(documents, values);
+}
+
 impl InSegment {
-    fn rank(&self, document: DocId, place: u64) -> Rank {
+    fn rank(&self, number: Option<f64>, ordinal: Option<u64>, place: u64) -> Rank {
         let first = &self.first;
         let place = first.place(place);
-        if let Some(number) = self.numbers.as_ref().and_then(|numbers| numbers.first(document)) {
-            return (first.kind(false), first.turned(ordered(number)), place);
+        match (number, ordinal) {
+            (Some(number), _) => (first.kind(false), first.turned(ordered(number)), place),
+            (None, Some(ordinal)) => (first.kind(true), first.turned(2 * ordinal + 1), place),
+            (None, None) => (NONE, 0, place),
         }
-        let ordinal = self.texts.as_ref().and_then(|texts| texts.ords().first(document));
-        match ordinal {
-            Some(ordinal) => (first.kind(true), first.turned(2 * ordinal + 1), place),
-            None => (NONE, 0, place),
+    }
+
+    fn take(&mut self, rank: Rank) {
+        if self.from.is_some_and(|from| rank < from) {
+            return;
+        }
+        self.matched += 1;
+        if self.kept.len() < self.first.most {
+            self.kept.push(rank);
+        } else if let Some(mut last) = self.kept.peek_mut()
+            && rank < *last
+        {
+            *last = rank;
         }
     }
 
@@ -182,22 +215,26 @@ impl SegmentCollector for InSegment {
     type Fruit = tantivy::Result<Firsts>;
 
     fn collect(&mut self, document: DocId, _score: Score) {
-        let Some(place) = self.places.first(document) else { return };
-        if place > self.first.to {
-            return;
+        self.collect_block(&[document]);
+    }
+
+    /// Columns are read for many documents at once: a range may match most of a ledger.
+    fn collect_block(&mut self, documents: &[DocId]) {
+        let mut block = std::mem::take(&mut self.block);
+        read_column(&self.places, documents, &mut block.places);
+        if let Some(numbers) = &self.numbers {
+            read_column(numbers, documents, &mut block.numbers);
         }
-        let rank = self.rank(document, place);
-        if self.from.is_some_and(|from| rank.cmp(&from) == Ordering::Less) {
-            return;
+        if let Some(texts) = &self.texts {
+            read_column(texts.ords(), documents, &mut block.ordinals);
         }
-        self.matched += 1;
-        if self.kept.len() < self.first.most {
-            self.kept.push(rank);
-        } else if let Some(mut last) = self.kept.peek_mut()
-            && rank < *last
-        {
-            *last = rank;
+        for (at, place) in block.places.iter().enumerate() {
+            let Some(place) = place.filter(|place| *place <= self.first.to) else { continue };
+            let number = block.numbers.get(at).copied().flatten();
+            let ordinal = block.ordinals.get(at).copied().flatten();
+            self.take(self.rank(number, ordinal, place));
         }
+        self.block = block;
     }
 
     fn harvest(mut self) -> tantivy::Result<Firsts> {
