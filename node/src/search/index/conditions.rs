@@ -26,6 +26,15 @@ pub(super) struct Lookup<'s> {
     pub(super) searcher: &'s Searcher,
 }
 
+/// A range that is looked at in each document that is found.
+#[derive(Clone, Debug)]
+pub(super) struct Within {
+    /// In this column.
+    pub(super) column: String,
+    /// The number is within these.
+    pub(super) bounds: (Bound<f64>, Bound<f64>),
+}
+
 /// How sure one comparison is.
 struct Leaf {
     holds: Box<dyn Query>,
@@ -44,9 +53,58 @@ impl Leaf {
 }
 
 impl Lookup<'_> {
-    /// The documents for which a condition may hold: no others than these.
-    pub(super) fn may(&self, condition: &Condition) -> tantivy::Result<Box<dyn Query>> {
-        self.query(condition, true)
+    /// The documents for which a condition may hold: no others than those that the query finds and
+    /// that are within what is to be looked at in each.
+    pub(super) fn may(
+        &self,
+        condition: &Condition,
+    ) -> tantivy::Result<(Box<dyn Query>, Vec<Within>)> {
+        let Condition::All(all) = condition else {
+            return Ok((self.query(condition, true)?, Vec::new()));
+        };
+        if !self.is_selective(all)? {
+            return Ok((self.query(condition, true)?, Vec::new()));
+        }
+        // Looking through a whole column for a few documents would be the dearer way round.
+        let mut within = Vec::new();
+        let mut clauses = Vec::new();
+        for (path, bounds) in self.ranges(all)? {
+            match self.look_at(path, &bounds)? {
+                Some(look) => within.push(look),
+                None => clauses.push((Occur::Must, self.within(path, bounds)?.query(true))),
+            }
+        }
+        for condition in all.iter().filter(|condition| bounds_of(condition).is_none()) {
+            clauses.push(self.clause(condition, true)?);
+        }
+        Ok((all_of(clauses), within))
+    }
+
+    /// Whether one of the conditions, that something is equal, leaves a small part of all documents.
+    fn is_selective(&self, all: &[Condition]) -> tantivy::Result<bool> {
+        for condition in all {
+            if let Condition::Compare(path, Test::Equals(scalar)) = condition
+                && self.count(equals_term(&path_name(path), scalar))? * 4 < self.searcher.num_docs()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A range of numbers that the column alone decides.
+    fn look_at(&self, path: &Path, bounds: &Bounds) -> tantivy::Result<Option<Within>> {
+        let Some(column) = self.columns.column(&path_name(path)) else { return Ok(None) };
+        if !is_number(bounds) || self.odd(path)?.is_some() || !self.has_one_value(path, true)? {
+            return Ok(None);
+        }
+        let number = |edge: &Bound<Edge>| {
+            edge.as_ref().map(|edge| match edge {
+                Edge::Number(number) => *number,
+                Edge::Text(_) => unreachable!("both ends are numbers"),
+            })
+        };
+        Ok(Some(Within { column, bounds: (number(&bounds.0), number(&bounds.1)) }))
     }
 
     fn query(&self, condition: &Condition, may: bool) -> tantivy::Result<Box<dyn Query>> {
@@ -101,7 +159,7 @@ impl Lookup<'_> {
                 fast.str(&column)?.map(|texts| texts.ords().get_cardinality())
             };
             if cardinality == Some(Cardinality::Multivalued) {
-                return Ok(true);
+                return Ok(false);
             }
         }
         Ok(true)
