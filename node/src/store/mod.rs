@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 pub mod embedded;
 pub mod memory;
+pub mod patient;
 mod rows;
 #[cfg(feature = "tikv")]
 pub mod tikv;
@@ -56,7 +57,7 @@ pub enum StoreError {
     #[error("{0}")]
     Foreign(String),
     /// The backend does not answer now; asking again is right, a `commit` with the same block too.
-    #[error("STORE_UNAVAILABLE: {0}")]
+    #[error("the store does not answer: {0}")]
     Unreachable(String),
 }
 
@@ -174,6 +175,11 @@ pub trait Store: Send + Sync + 'static {
         spent: Spent,
         most: usize,
     ) -> Result<Vec<OutputReference>, StoreError>;
+
+    /// Why the backend cannot be reached, while it cannot.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 
     /// Calls that wait for a backend far away end soon from now on, with what they have: the
     /// process is about to end. What is on this machine is not waited for in the first place.

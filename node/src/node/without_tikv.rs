@@ -1,0 +1,48 @@
+//! What a node that was built without TiKV says when it is asked for it.
+
+use std::{path::Path, sync::Arc};
+
+use cairn_ledger::{genesis::Genesis, ids::ChainId};
+
+use crate::{
+    config::TikvConfig,
+    exit::{ExitCode, Failure},
+    mesh::{Mesh, Peer},
+    order::Order,
+    store::Store,
+};
+
+/// Never made.
+#[derive(Clone, Debug)]
+pub(super) enum Tikv {}
+
+impl Tikv {
+    pub(super) fn open(_config: &TikvConfig, _chain: ChainId) -> Result<Self, Failure> {
+        Err(Failure::new(
+            ExitCode::Config,
+            "[tikv]: this cairn was built without TiKV; one built with `--features tikv` would be fine, or order = \"raft\" and store = \"embedded\"",
+        ))
+    }
+
+    pub(super) fn store(
+        &self,
+        _directory: &Path,
+        _genesis: &Arc<Genesis>,
+        _validator: &str,
+    ) -> Result<Arc<dyn Store>, Failure> {
+        match *self {}
+    }
+
+    pub(super) async fn order(
+        &self,
+        _genesis: &Genesis,
+        _me: Peer,
+        _mesh: &Arc<Mesh>,
+    ) -> Result<Arc<dyn Order>, Failure> {
+        match *self {}
+    }
+
+    pub(super) async fn collect_garbage(self) {
+        match self {}
+    }
+}
