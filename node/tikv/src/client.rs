@@ -202,6 +202,26 @@ impl Client {
         .await
     }
 
+    /// The first keys of a range, without their values; at most `most`. Fewer come only when there are no more.
+    ///
+    /// # Errors
+    /// [`Trouble::Unreachable`].
+    pub async fn scan_keys(
+        &self,
+        range: Range<Vec<u8>>,
+        most: u32,
+    ) -> Result<Vec<Vec<u8>>, Trouble> {
+        self.run(move |client| {
+            let range =
+                BoundRange::from(Key::from(range.start.clone())..Key::from(range.end.clone()));
+            async move {
+                let mut snapshot = snapshot(&client).await?;
+                Ok(snapshot.scan_keys(range, most).await?.map(Into::into).collect())
+            }
+        })
+        .await
+    }
+
     /// Writes a key that has no value. Says for certain what the key holds afterwards.
     ///
     /// # Errors
