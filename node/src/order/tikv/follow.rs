@@ -1,6 +1,6 @@
 //! Reads the log as it grows, until this node may write it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use cairn_tikv::Trouble;
 use tokio::time::Instant;
@@ -13,23 +13,8 @@ use super::{
     tend,
 };
 
-/// Between two looks while the log grows and nobody hints.
-const SHORT: Duration = Duration::from_millis(5);
-/// While it does not grow and nobody hints.
-const LONG: Duration = Duration::from_millis(100);
-/// While it does not grow and the writer would hint, or something is wrong.
-const IDLE: Duration = Duration::from_secs(1);
-/// A log that grew within this time is likely to grow again.
-const LIVELY: Duration = Duration::from_secs(1);
-/// A writer hints with each renewal at least: silent for longer, it is gone or cut off.
-const SILENT: Duration = Duration::from_secs(2);
-/// How often the lease is looked at.
-const LOOK: Duration = Duration::from_secs(1);
 /// Most slots that are read at a time: 4 MiB as a rule.
 const PAGE: u32 = 16;
-/// So that not all who follow grasp at a free lease at once.
-const STAGGER: Duration = Duration::from_millis(40);
-
 /// A lease that this node took, and when it began to: it is held since then at the latest.
 pub(super) type Taken = (Lease, Instant);
 
@@ -46,12 +31,14 @@ pub(super) async fn until_free(inner: &Arc<Inner>) -> Option<Taken> {
         rolled_back: 0,
     };
     let mut grew = Instant::now();
+    let pace = inner.tuning.pace;
     loop {
         let before = inner.view.next();
         let round = async { inner.heard(follower.round().await) };
         let taken = tokio::select! {
-            taken = round => taken,
+            biased;
             _ = stopping.wait_for(|stopping| *stopping) => return None,
+            taken = round => taken,
         };
         if let Ok(Some(taken)) = taken {
             return Some(taken);
@@ -60,15 +47,16 @@ pub(super) async fn until_free(inner: &Arc<Inner>) -> Option<Taken> {
             grew = Instant::now();
         }
         let pause = match () {
-            () if taken.is_err() || inner.view.alarm().is_some() => IDLE,
-            () if !follower.is_silent() => IDLE,
-            () if grew.elapsed() < LIVELY => SHORT,
-            () => LONG,
+            () if taken.is_err() || inner.view.alarm().is_some() => pace.idle,
+            () if !follower.is_silent() => pace.idle,
+            () if grew.elapsed() < pace.lively => pace.short,
+            () => pace.long,
         };
         tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stopping| *stopping) => return None,
             () = inner.hinted.notified() => {}
             () = tokio::time::sleep(pause) => {}
-            _ = stopping.wait_for(|stopping| *stopping) => return None,
         }
     }
 }
@@ -91,7 +79,7 @@ impl Follower<'_> {
     }
 
     fn is_silent(&self) -> bool {
-        self.hint().at.is_none_or(|at| at.elapsed() >= SILENT)
+        self.hint().at.is_none_or(|at| at.elapsed() >= self.inner.tuning.pace.silent)
     }
 
     /// Looks once at what is due. The lease, if it could be taken.
@@ -106,15 +94,16 @@ impl Follower<'_> {
         }
         let hint = self.hint();
         let another = hint.epoch > self.inner.known.lock().epoch;
-        if another || self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
+        if another || self.looked.is_none_or(|looked| looked.elapsed() >= self.inner.tuning.pace.look) {
             self.look().await?;
         }
         // A hint is good for one look beyond the end: it may be a lie.
         if hint.end >= view.next() || self.is_silent() {
             self.catch_up().await?;
         }
-        let patience = self.inner.tuning.lease + STAGGER * u32::from(self.inner.me() % 8);
-        if self.watched.is_free(self.inner.me(), patience) {
+        let tuning = &self.inner.tuning;
+        let patience = tuning.lease + tuning.pace.stagger * u32::from(self.inner.me() % 8);
+        if self.watched.is_free(self.inner.me(), patience, Instant::now()) {
             return self.grasp().await;
         }
         Ok(None)
@@ -125,19 +114,18 @@ impl Follower<'_> {
         let next = self.inner.view.next();
         let keys = vec![lease::KEY.to_vec(), slot::key(next)];
         let mut found = self.inner.keys.get(keys).await?;
-        self.watched.see(found.remove(lease::KEY));
-        self.looked = Some(Instant::now());
+        let now = Instant::now();
+        self.watched.see(found.remove(lease::KEY), now);
+        self.looked = Some(now);
         if let Some(lease) = self.watched.lease() {
             let mut known = self.inner.known.lock();
             (known.holder, known.epoch) = (lease.holder, lease.epoch);
             drop(known);
             self.check_beginning(&lease).await?;
         }
-        match found.remove(&slot::key(next)) {
-            // More may have come with it.
-            Some(value) if self.take(next, value) => self.catch_up().await,
-            _ => Ok(()),
-        }
+        // Where there is one, more may have come.
+        let came = found.remove(&slot::key(next)).is_some_and(|value| self.take(next, value));
+        if came { self.catch_up().await } else { Ok(()) }
     }
 
     /// A writer begins behind all that was there. When it began before the end that was seen here,
@@ -173,7 +161,7 @@ impl Follower<'_> {
         match keys.replace(lease::KEY.to_vec(), there, lease.encode()).await? {
             Ok(()) => Ok(Some((lease, begun))),
             Err(other) => {
-                self.watched.see(other);
+                self.watched.see(other, Instant::now());
                 Ok(None)
             }
         }

@@ -76,9 +76,9 @@ pub(super) struct Watched {
 
 impl Watched {
     /// Takes note of what the key holds now.
-    pub(super) fn see(&mut self, value: Option<Vec<u8>>) {
+    pub(super) fn see(&mut self, value: Option<Vec<u8>>, now: Instant) {
         if self.since.is_none() || self.value != value {
-            (self.value, self.since) = (value, Some(Instant::now()));
+            (self.value, self.since) = (value, Some(now));
         }
     }
 
@@ -93,13 +93,13 @@ impl Watched {
     }
 
     /// Whether it may be taken. One's own is that of an earlier life.
-    pub(super) fn is_free(&self, me: Peer, patience: Duration) -> bool {
+    pub(super) fn is_free(&self, me: Peer, patience: Duration, now: Instant) -> bool {
         let Some(since) = self.since else { return false };
         let given_up = match self.lease() {
             Some(lease) => lease.holder.is_none_or(|holder| holder == me),
             None => self.value.is_none(),
         };
-        given_up || since.elapsed() >= patience
+        given_up || now.duration_since(since) >= patience
     }
 }
 
@@ -123,15 +123,16 @@ mod tests {
         assert!(Lease::decode(&far).is_err(), "an epoch that nobody counted to");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn free_is_what_is_not_there_given_back_mine_or_not_renewed() {
+    #[test]
+    fn free_is_what_is_not_there_given_back_mine_or_not_renewed() {
         let patience = Duration::from_secs(3);
         let held = |holder, renewals| {
             let lease = Lease { epoch: 1, holder, life: [0; 16], renewals, began: 0 };
             Some(lease.encode())
         };
+        let mut now = Instant::now();
         let mut watched = Watched::default();
-        assert!(!watched.is_free(0, patience), "nobody looked yet");
+        assert!(!watched.is_free(0, patience, now), "nobody looked yet");
         for (value, free, why) in [
             (None, true, "not there"),
             (held(None, 0), true, "given back"),
@@ -139,17 +140,17 @@ mod tests {
             (held(Some(1), 0), false, "another's"),
             (Some(b"junk".to_vec()), false, "damaged: somebody may hold it"),
         ] {
-            watched.see(value);
-            assert_eq!(watched.is_free(0, patience), free, "{why}");
+            watched.see(value, now);
+            assert_eq!(watched.is_free(0, patience, now), free, "{why}");
         }
         for renewals in 1..4 {
-            watched.see(held(Some(1), renewals));
-            tokio::time::advance(patience / 2).await;
-            watched.see(held(Some(1), renewals));
-            assert!(!watched.is_free(0, patience), "it is renewed");
+            watched.see(held(Some(1), renewals), now);
+            now += patience / 2;
+            watched.see(held(Some(1), renewals), now);
+            assert!(!watched.is_free(0, patience, now), "it is renewed");
         }
-        tokio::time::advance(patience / 2).await;
-        assert!(watched.is_free(0, patience));
+        now += patience / 2;
+        assert!(watched.is_free(0, patience, now));
         assert_eq!(Lease::after(watched.lease().as_ref(), 0, 2).epoch, 2);
         assert_eq!(Lease::after(watched.lease().as_ref(), 8, 2).epoch, 9, "the log has seen more");
     }

@@ -86,6 +86,26 @@ struct Tuning {
     /// More than this is kept only until most validators have it in blocks.
     retained_bytes: usize,
     retained_positions: u64,
+    pace: Pace,
+}
+
+/// How often a follower looks at TiKV.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// While the log grows and nobody hints.
+    short: Duration,
+    /// While it does not grow and nobody hints.
+    long: Duration,
+    /// While the writer would hint, or something is wrong.
+    idle: Duration,
+    /// A log that grew within this time is likely to grow again.
+    lively: Duration,
+    /// A writer hints with each renewal at least: silent for longer, it is gone or cut off.
+    silent: Duration,
+    /// Between two looks at the lease.
+    look: Duration,
+    /// So that not all who follow grasp at a free lease at once.
+    stagger: Duration,
 }
 
 // Between the last time that a writer was known to hold the lease and the end of an insert that
@@ -99,6 +119,15 @@ const TUNING: Tuning = Tuning {
     sure: Duration::from_secs(10),
     retained_bytes: 512 << 20,
     retained_positions: 1 << 16,
+    pace: Pace {
+        short: Duration::from_millis(5),
+        long: Duration::from_millis(100),
+        idle: Duration::from_secs(1),
+        lively: Duration::from_secs(1),
+        silent: Duration::from_secs(2),
+        look: Duration::from_secs(1),
+        stagger: Duration::from_millis(40),
+    },
 };
 
 /// What a peer said last of the log's end.

@@ -69,9 +69,10 @@ pub(super) async fn lead(inner: &Arc<Inner>, (lease, since): Taken) {
     keeping.spawn(keep(Arc::clone(&term), lease));
     write(&term).await;
     term.end("stopped or deposed");
-    let mut known = inner.known.lock();
-    (known.holder, known.leading) = (None, false);
-    drop(known);
+    {
+        let mut known = inner.known.lock();
+        (known.holder, known.leading) = (None, false);
+    }
     // A lease that is given back is free at once.
     if *inner.stopping.borrow() {
         while keeping.join_next().await.is_some() {}
@@ -86,6 +87,7 @@ async fn keep(term: Arc<Term>, mut lease: Lease) {
     let mut there = lease.encode();
     loop {
         let done = tokio::select! {
+            biased;
             _ = over.wait_for(|over| *over) => true,
             // The others should know where it began.
             _ = began.changed() => false,
