@@ -14,10 +14,47 @@
 //! Inserts and rows use one-phase commit, which TiKV offers for what fits into one request; what reads before it
 //! writes never does. Async commit is never used: a dead writer's locks would stay.
 
-mod client;
-mod space;
+mod settings;
 mod trouble;
 
-pub use client::{Client, Inserted, Pair, Settings, TlsFiles, Write};
+mod limits;
+mod names;
+
+mod connection;
+mod reach;
+
+mod effort;
+
+mod client;
+mod garbage;
+mod reads;
+mod space;
+mod writes;
+
+pub use client::Client;
+pub use effort::{Called, Observer};
+pub use reach::Reachable;
+pub use settings::{Settings, TlsFiles};
 pub use space::{ClaimError, Space};
 pub use trouble::Trouble;
+
+/// A key with its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
+/// One change of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// The key gets this value, which is not empty.
+    Put(Vec<u8>, Vec<u8>),
+    /// The key goes.
+    Delete(Vec<u8>),
+}
+
+/// What became of an insert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// The key holds the value that was to be inserted, by this call or an earlier one.
+    Yes,
+    /// The key holds another value.
+    Taken(Vec<u8>),
+}

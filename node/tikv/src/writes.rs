@@ -1,0 +1,275 @@
+//! The calls that write. None says that something is in, or is not, unless that is proven.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tikv_client::{Transaction, TransactionClient};
+
+use crate::{
+    Client, Inserted, Pair, Trouble, Write,
+    client::{options, snapshot},
+    effort::{Effort, Kind, Pace},
+    limits::{bytes_of, check_key, check_pair, check_writes},
+    trouble::{Failure, Next, is_lost_before_commit},
+};
+
+/// `tikv-client` cuts what it sends at 16 KiB and would commit each piece by itself in one phase:
+/// several keys go together in one phase only when they are surely one piece.
+const ONE_PHASE_BYTES_MAX: usize = 12 << 10;
+/// What goes together in two phases.
+const TWO_PHASES_BYTES: usize = 64 << 10;
+
+impl Client {
+    /// Writes a key that has no value. Says for certain what the key holds afterwards.
+    ///
+    /// # Errors
+    /// [`Trouble::Refused`] for a value that is empty or too large; [`Trouble::Unreachable`] when it is not known whether it is in: the
+    /// same call again finds out.
+    pub async fn insert(&self, key: Vec<u8>, value: Vec<u8>) -> Result<Inserted, Trouble> {
+        let bytes = key.len() + value.len();
+        let effort = self.begin(Kind::Insert, bytes, Some(&key)).await?;
+        let inserted = insert(&effort, key, value).await;
+        effort.done(inserted)
+    }
+
+    /// Writes rows that never change once written, in any order, some perhaps and others not when it fails.
+    /// Of rows with the same key the last one counts.
+    ///
+    /// # Errors
+    /// [`Trouble::Refused`] for a row that is empty or too large; [`Trouble::Unreachable`] when some may not be in.
+    pub async fn put_each(&self, rows: Vec<Pair>) -> Result<(), Trouble> {
+        let Some((first, _)) = rows.first() else { return Ok(()) };
+        let bytes = rows.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let effort = self.begin(Kind::PutEach, bytes, Some(first)).await?;
+        let put = async {
+            rows.iter().try_for_each(|(key, value)| check_pair(key, value))?;
+            let one_phase = self.shared.connections.groups_in_one_phase();
+            let most = if one_phase { ONE_PHASE_BYTES_MAX } else { TWO_PHASES_BYTES };
+            effort.several(groups(rows, most), put_group).await.map(|_| ())
+        };
+        let put = put.await;
+        effort.done(put)
+    }
+
+    /// Writes some keys, all or none, whatever they held. At most 4 MiB.
+    ///
+    /// # Errors
+    /// [`Trouble::Refused`] for what is too large; [`Trouble::Unreachable`] when it is not known whether they are in.
+    pub async fn write(&self, writes: Vec<Write>) -> Result<(), Trouble> {
+        let Some(first) = writes.first() else { return Ok(()) };
+        let effort = self.begin(Kind::Write, bytes_of(&writes), Some(key_of(first))).await?;
+        let written = async {
+            check_writes(&writes)?;
+            let write = |client| {
+                let writes = writes.clone();
+                async move { commit(begin(&client, false).await?, writes, vec![]).await }
+            };
+            effort.until_done(write).await
+        };
+        let written = written.await;
+        effort.done(written)
+    }
+
+    /// Reads keys and writes what `decide` makes of their values, as one step: whoever else writes one of the keys in between
+    /// makes it read and decide again. `decide` gets the values in the order of the keys; an error from it is handed back
+    /// and nothing is written. What it returns comes back once its writes are in.
+    ///
+    /// It may meet its own writes: when an answer was lost, it is asked again, and what it sees then may be what it wrote.
+    /// So what decides must know its own writes when it sees them.
+    ///
+    /// # Errors
+    /// Those of [`Client::write`]. After [`Trouble::Unreachable`] the writes may be in: the same call again decides anew.
+    pub async fn update<T, E>(
+        &self,
+        keys: Vec<Vec<u8>>,
+        decide: impl Fn(&[Option<Vec<u8>>]) -> Result<(Vec<Write>, T), E> + Send + Sync + 'static,
+    ) -> Result<Result<T, E>, Trouble>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let effort = self.begin(Kind::Update, 0, keys.first().map(Vec::as_slice)).await?;
+        let updated = async {
+            keys.iter().try_for_each(|key| check_key(key))?;
+            let decide: Arc<Decide<T, E>> = Arc::new(decide);
+            let update = |client| update(client, keys.clone(), Arc::clone(&decide));
+            effort.until_done(update).await
+        };
+        let updated = updated.await;
+        effort.done(updated)
+    }
+}
+
+fn key_of(write: &Write) -> &[u8] {
+    match write {
+        Write::Put(key, _) | Write::Delete(key) => key,
+    }
+}
+
+/// After any error but a refusal the key is read: under one-phase commit not even a conflict is proof that the
+/// value is not in. Where it is absent, the same insert goes again; if an earlier one comes late, it
+/// finds the later one's value, which is the same.
+async fn insert(effort: &Effort, key: Vec<u8>, value: Vec<u8>) -> Result<Inserted, Trouble> {
+    check_pair(&key, &value)?;
+    let mut one_phase = true;
+    let mut pace = Pace::new();
+    loop {
+        let pair = (key.clone(), value.clone());
+        let tried = effort.attempt(|client| insert_once(client, pair, one_phase)).await;
+        let Err(failure) = tried else { return Ok(Inserted::Yes) };
+        if failure.is_final() {
+            return Err(failure.trouble());
+        }
+        one_phase &= failure.next != Next::TwoPhases;
+        let asked = key.clone();
+        let read = |client| async move { Ok(snapshot(&client).await?.get(asked).await?) };
+        match effort.attempt(read).await {
+            Ok(Some(there)) if there == value => return Ok(Inserted::Yes),
+            Ok(Some(there)) => return Ok(Inserted::Taken(there)),
+            Ok(None) => effort.pause(&mut pace, failure).await?,
+            Err(unread) => effort.pause(&mut pace, unread).await?,
+        }
+    }
+}
+
+async fn insert_once(
+    client: TransactionClient,
+    (key, value): Pair,
+    one_phase: bool,
+) -> Result<(), Failure> {
+    let mut transaction = begin(&client, one_phase).await?;
+    transaction.insert(key, value).await?;
+    finish(transaction, 1).await
+}
+
+/// Sorted, so that a group lies in one region if it can; each as large as may go together, or one row.
+fn groups(rows: Vec<Pair>, most: usize) -> Vec<Vec<Pair>> {
+    let mut groups: Vec<Vec<Pair>> = vec![];
+    let mut room = 0;
+    for (key, value) in rows.into_iter().collect::<BTreeMap<_, _>>() {
+        let bytes = key.len() + value.len();
+        match groups.last_mut() {
+            Some(group) if bytes <= room => {
+                group.push((key, value));
+                room -= bytes;
+            }
+            _ => {
+                groups.push(vec![(key, value)]);
+                room = most.saturating_sub(bytes);
+            }
+        }
+    }
+    groups
+}
+
+/// Puts of what never changes may go in one phase: a late one writes what is there.
+async fn put_group(effort: Effort, rows: Vec<Pair>) -> Result<(), Trouble> {
+    let bytes: usize = rows.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let mut one_phase = rows.len() == 1 || bytes <= ONE_PHASE_BYTES_MAX;
+    let mut pace = Pace::new();
+    loop {
+        let writes: Vec<_> =
+            rows.iter().map(|(key, value)| Write::Put(key.clone(), value.clone())).collect();
+        let put =
+            |client| async move { commit(begin(&client, one_phase).await?, writes, vec![]).await };
+        let Err(failure) = effort.attempt(put).await else { return Ok(()) };
+        if failure.next == Next::TwoPhases {
+            one_phase = false;
+            if rows.len() > 1 {
+                effort.shared().connections.has_straddled();
+            }
+        }
+        effort.pause(&mut pace, failure).await?;
+    }
+}
+
+type Decide<T, E> = dyn Fn(&[Option<Vec<u8>>]) -> Result<(Vec<Write>, T), E> + Send + Sync;
+
+async fn update<T, E>(
+    client: TransactionClient,
+    keys: Vec<Vec<u8>>,
+    decide: Arc<Decide<T, E>>,
+) -> Result<Result<T, E>, Failure> {
+    let mut transaction = begin(&client, false).await?;
+    let values = match &keys[..] {
+        [key] => vec![transaction.get(key.clone()).await?],
+        _ => {
+            let pairs = transaction.batch_get(keys.clone()).await?;
+            let found: BTreeMap<Vec<u8>, _> = pairs.map(|pair| (pair.0.into(), pair.1)).collect();
+            keys.iter().map(|key| found.get(key).cloned()).collect()
+        }
+    };
+    let (writes, decided) = match decide(&values) {
+        Ok(decided) => decided,
+        Err(error) => return Ok(Err(error)),
+    };
+    if !writes.is_empty() {
+        check_writes(&writes).map_err(|refused| Failure::new(Next::Never, refused.to_string()))?;
+        commit(transaction, writes, keys).await?;
+    }
+    Ok(Ok(decided))
+}
+
+async fn begin(client: &TransactionClient, one_phase: bool) -> Result<Transaction, Failure> {
+    let options = if one_phase { options().try_one_pc() } else { options() };
+    Ok(client.begin_with_options(options).await?)
+}
+
+/// The writes, provided that nobody has written those keys, or the ones that were read, since it began.
+async fn commit(
+    mut transaction: Transaction,
+    writes: Vec<Write>,
+    read: Vec<Vec<u8>>,
+) -> Result<(), Failure> {
+    let written: Vec<Vec<u8>> = writes.iter().map(|write| key_of(write).to_vec()).collect();
+    for write in writes {
+        match write {
+            Write::Put(key, value) => transaction.put(key, value).await?,
+            Write::Delete(key) => transaction.delete(key).await?,
+        }
+    }
+    // What is only read has to be locked to be looked at.
+    let only_read: Vec<_> = read.into_iter().filter(|key| !written.contains(key)).collect();
+    let keys = written.len() + only_read.len();
+    if !only_read.is_empty() {
+        transaction.lock_keys(only_read).await?;
+    }
+    finish(transaction, keys).await
+}
+
+/// Commits. Where it is certain that nothing of it can be in, the locks it has are given back, which
+/// would keep others waiting for seconds.
+async fn finish(mut transaction: Transaction, keys: usize) -> Result<(), Failure> {
+    let Err(error) = transaction.commit().await else { return Ok(()) };
+    let one_phase_failed = matches!(error, tikv_client::Error::OnePcFailure);
+    if is_lost_before_commit(&error)
+        && (keys > 1 || one_phase_failed)
+        && let Err(error) = transaction.rollback().await
+    {
+        // They end by themselves, after their time to live.
+        tracing::debug!(%error, "locks were not given back");
+    }
+    Err(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_sorted_and_fit_one_request() {
+        let row = |key: u8, bytes: usize| (vec![key], vec![key; bytes - 1]);
+        let rows =
+            vec![row(3, 6 << 10), row(1, 6 << 10), row(2, 6 << 10), row(4, 64 << 10), row(5, 1)];
+        let keys: Vec<Vec<u8>> = groups(rows, ONE_PHASE_BYTES_MAX)
+            .iter()
+            .map(|group| group.iter().map(|(key, _)| key[0]).collect())
+            .collect();
+        assert_eq!(keys, [vec![1, 2], vec![3], vec![4], vec![5]]);
+    }
+
+    #[test]
+    fn of_rows_with_one_key_the_last_counts() {
+        let row = |value: u8| (vec![1], vec![value]);
+        assert_eq!(groups(vec![row(1), row(2)], 100), [[row(2)]]);
+    }
+}
