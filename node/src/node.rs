@@ -39,8 +39,9 @@ use crate::{
     metrics::Metrics,
     order::{
         Order,
+        forward::Transport,
         memory::Memory,
-        raft::{OrderOpenError, Raft, RaftConfig, Transport},
+        raft::{OrderOpenError, Raft, RaftConfig},
     },
     query::Query,
     search::Search,
@@ -539,7 +540,7 @@ impl Opening<'_> {
         };
         let (raft, service) = opened.map_err(order_failure)?;
         raft.count_syncs(self.metrics.fsync.with_label_values(&["raft"]));
-        self.mesh.serve(Channel::Raft, service);
+        self.mesh.serve(Channel::Order, service);
         let (failed, has_failed) = watch::channel(None);
         let watched = Arc::clone(&raft);
         tokio::spawn(async move {

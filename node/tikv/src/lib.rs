@@ -18,6 +18,7 @@ mod settings;
 mod trouble;
 
 mod limits;
+mod names;
 
 mod connection;
 mod reach;
