@@ -503,7 +503,7 @@ impl Opening<'_> {
         match self.config.order {
             OrderKind::Tikv => {
                 let tikv = self.tikv.expect("the configuration was checked");
-                let order = tikv.order(self.genesis, self.me, self.mesh).await?;
+                let order = tikv.order(self.genesis, self.me, tip, self.mesh);
                 Ok((order, watch::channel(None).1))
             }
             OrderKind::Memory if validators > 1 => Err(Failure::new(

@@ -20,7 +20,6 @@ mod federation;
 #[path = "tikv/outages.rs"]
 mod outages;
 #[path = "tikv/servers.rs"]
-#[expect(dead_code, reason = "what these tests do not need, others do")]
 mod servers;
 
 use federation::{Backend, Scratch};

@@ -344,7 +344,11 @@ impl Executor {
     /// certificate says what was decided, this node says what it leads to.
     pub fn commit_synced(&mut self, synced: &Block) -> Result<Stored, CommitError> {
         let header = &synced.header;
-        let diverged = |what: String| CommitError::Diverged { height: header.height, what };
+        let store = Arc::clone(&self.store);
+        let diverged = |what: String| {
+            store.suspect();
+            CommitError::Diverged { height: header.height, what }
+        };
         let (tip, _) = self.store.tip();
         // The proposer's clock was judged by those who voted.
         block::follows(&tip, header, header.time_ms)

@@ -3,7 +3,10 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use cairn_ledger::{genesis::Genesis, ids::ChainId};
+use cairn_ledger::{
+    genesis::Genesis,
+    ids::{ChainId, Position},
+};
 use cairn_tikv::{ClaimError, Client, Settings, Space, TlsFiles, Trouble};
 
 use super::store_failure;
@@ -14,7 +17,7 @@ use crate::{
     mesh::{Channel, Mesh, Peer},
     order::{
         Order,
-        raft::Transport,
+        forward::Transport,
         tikv::{Tikv as TikvOrder, TikvConfig as OrderConfig},
     },
     store::{Store, tikv::TikvStore},
@@ -73,26 +76,25 @@ impl Tikv {
         Ok(Arc::new(store.map_err(store_failure)?))
     }
 
-    /// The log, served on the mesh.
-    pub(super) async fn order(
+    /// The log, served on the mesh. Up to `after` this validator's blocks have it already.
+    pub(super) fn order(
         &self,
         genesis: &Genesis,
         me: Peer,
+        after: Position,
         mesh: &Arc<Mesh>,
-    ) -> Result<Arc<dyn Order>, Failure> {
-        let config = OrderConfig {
+    ) -> Arc<dyn Order> {
+        let (order, service) = TikvOrder::open(OrderConfig {
             space: self.space.clone(),
             chain: genesis.chain(),
             me,
             validators: u16::try_from(genesis.validators().len())
                 .expect("a genesis has at most 128 validators"),
+            after,
             transport: Arc::clone(mesh) as Arc<dyn Transport>,
-        };
-        let opened = TikvOrder::open(config).await;
-        let (order, service) =
-            opened.map_err(|error| Failure::new(ExitCode::StorageFailed, error))?;
-        mesh.serve(Channel::Raft, service);
-        Ok(order)
+        });
+        mesh.serve(Channel::Order, service);
+        order
     }
 
     /// Has old versions collected now and then, for as long as the node runs.

@@ -2,7 +2,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use cairn_ledger::{genesis::Genesis, ids::ChainId};
+use cairn_ledger::{
+    genesis::Genesis,
+    ids::{ChainId, Position},
+};
 
 use crate::{
     config::TikvConfig,
@@ -33,12 +36,13 @@ impl Tikv {
         match *self {}
     }
 
-    pub(super) async fn order(
+    pub(super) fn order(
         &self,
         _genesis: &Genesis,
         _me: Peer,
+        _after: Position,
         _mesh: &Arc<Mesh>,
-    ) -> Result<Arc<dyn Order>, Failure> {
+    ) -> Arc<dyn Order> {
         match *self {}
     }
 

@@ -15,8 +15,11 @@ use cairn_ledger::{
 use tokio::sync::watch;
 
 pub mod embedded;
+mod files;
 pub mod memory;
 pub mod patient;
+mod pending;
+mod recent;
 mod rows;
 #[cfg(feature = "tikv")]
 pub mod tikv;
@@ -180,6 +183,11 @@ pub trait Store: Send + Sync + 'static {
     fn trouble(&self) -> Option<String> {
         None
     }
+
+    /// What was read led to another state than the federation's: the next opening compares
+    /// every row with the blocks before it serves any. Where rows cannot be changed by others,
+    /// there is nothing to do.
+    fn suspect(&self) {}
 
     /// Calls that wait for a backend far away end soon from now on, with what they have: the
     /// process is about to end. What is on this machine is not waited for in the first place.

@@ -128,6 +128,10 @@ impl Store for Patient {
         self.store.trouble()
     }
 
+    fn suspect(&self) {
+        self.store.suspect();
+    }
+
     fn interrupt(&self) {
         *self.interrupted.lock() = true;
         self.changed.notify_all();

@@ -7,6 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use cairn_ledger::{
     block::{Block, Place},
+    encoding::{DecodeError, Reader, Writer},
     execution::{self, Outcome},
     ids::{Height, OutputReference, TransactionId},
     json::Strictness,
@@ -122,6 +123,16 @@ impl Rows {
     pub(super) fn place(&self, index: u32) -> Place {
         Place { height: self.height, index }
     }
+}
+
+/// Writes a place so that places sort in chain order.
+pub(super) fn put_place(writer: &mut Writer, place: Place) {
+    writer.u64(place.height.0).u32(place.index);
+}
+
+/// Reads it back.
+pub(super) fn take_place(reader: &mut Reader<'_>) -> Result<Place, DecodeError> {
+    Ok(Place { height: Height(reader.u64()?), index: reader.u32()? })
 }
 
 /// Where each transaction ends in the block's binary form.

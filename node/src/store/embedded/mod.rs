@@ -3,15 +3,12 @@
 //! * [`segments`]: the block log. One write and one fdatasync there is what commits a block:
 //!   body, outcomes, certificate, position. Everything else can be made again from it.
 //! * [`outputs`]: the unspent outputs, in memory; [`snapshot`] puts them on disk now and then.
-//! * [`index`]: what queries need, written behind the commit path; [`pending`] answers for
+//! * [`index`]: what queries need, written behind the commit path; [`Pending`] answers for
 //!   the blocks that it has not taken in yet.
-//! * [`replay`]: opening. [`files`]: whose directory it is.
+//! * [`replay`]: opening. [`Directory`]: whose directory it is.
 
-mod files;
 mod index;
 mod outputs;
-mod pending;
-mod recent;
 mod record;
 mod replay;
 mod segments;
@@ -38,15 +35,18 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::watch;
 
 use self::{
-    files::{Directory, corrupt, trouble},
-    index::{Fate, Index},
+    index::Index,
     outputs::Outputs,
-    pending::Pending,
-    recent::Recent,
     replay::{Replay, Replayed},
     segments::Log,
 };
-use super::{Located, Spent, Store, StoreError, Stretch, rows::Rows};
+use super::{
+    Located, Spent, Store, StoreError, Stretch,
+    files::{Directory, corrupt, trouble},
+    pending::{Fate, Pending},
+    recent::Recent,
+    rows::Rows,
+};
 
 /// What a test makes smaller.
 #[derive(Clone, Copy, Debug)]
@@ -474,10 +474,7 @@ impl Store for Embedded {
 
     fn locate(&self, id: &TransactionId) -> Result<Option<Located>, StoreError> {
         let state = self.shared.state.read();
-        Ok(self.shared.fate(&state, id)?.map(|fate| match fate {
-            Fate::Committed { place, .. } => Located::Committed(place),
-            Fate::Refused { place } => Located::Refused(place),
-        }))
+        Ok(self.shared.fate(&state, id)?.map(Located::from))
     }
 
     fn transactions_of(

@@ -15,13 +15,12 @@ use cairn_ledger::{
 };
 
 use super::{
-    files::corrupt,
     index::{Index, Mark},
     outputs::{Outputs, SHARDS, shard_of},
     segments::Log,
     snapshot::Snapshot,
 };
-use crate::store::{StoreError, rows::Rows};
+use crate::store::{StoreError, files::corrupt, rows::Rows};
 
 /// Blocks that are read and parsed together; bounds the memory that opening takes.
 const CHUNK_BLOCKS: u64 = 32;

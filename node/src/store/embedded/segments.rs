@@ -20,11 +20,11 @@ use cairn_ledger::{
 };
 use parking_lot::{Mutex, RwLock};
 
-use super::{
-    files::{corrupt, sync_directory, trouble},
-    record::{Framing, Head, SECTOR, Sector},
+use super::record::{Framing, Head, SECTOR, Sector};
+use crate::store::{
+    StoreError,
+    files::{corrupt, replace, sync_directory, trouble},
 };
-use crate::store::StoreError;
 
 /// Bytes of a segment. Larger ones make a first start slower, smaller ones more files.
 pub(super) const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
@@ -244,7 +244,7 @@ fn make_segment(path: &Path, bytes: u64) -> Result<(), StoreError> {
     if path.exists() {
         return Ok(());
     }
-    super::files::replace(path, |file| fill(file, 0, bytes))
+    replace(path, |file| fill(file, 0, bytes))
 }
 
 /// Zeros that are written, not holes: a hole would cost a change of metadata later.

@@ -22,11 +22,13 @@ use cairn_ledger::{
 };
 
 use super::{
-    files::{replace, trouble},
     outputs::{Outputs, SHARDS},
     segments::Span,
 };
-use crate::store::StoreError;
+use crate::store::{
+    StoreError,
+    files::{replace, trouble},
+};
 
 /// Names the file's layout.
 const HEAD: &[u8] = b"cairn/snapshot/1";

@@ -25,10 +25,14 @@ use cairn_ledger::{
     ids::{BlockId, ChainId, Height, OutputReference, PublicKey, TransactionId},
 };
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-pub(super) use transactions::Fate;
 
-use super::files::trouble;
-use crate::store::{StoreError, Stretch, owners as owners_of, rows::Rows};
+use crate::store::{
+    StoreError, Stretch,
+    files::{corrupt, trouble},
+    owners as owners_of,
+    pending::Fate,
+    rows::{Rows, put_place, take_place},
+};
 
 /// Cached blocks of the tree. An idle validator is to stay below 60 MiB in total.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
@@ -81,15 +85,6 @@ impl Mark {
 
 /// Shorter than any other key of any family.
 const MARK: &[u8] = b"mark";
-
-/// Writes a place so that places sort in chain order.
-fn put_place(writer: &mut Writer, place: Place) {
-    writer.u64(place.height.0).u32(place.index);
-}
-
-fn take_place(reader: &mut Reader<'_>) -> Result<Place, DecodeError> {
-    Ok(Place { height: Height(reader.u64()?), index: reader.u32()? })
-}
 
 impl Index {
     /// Opens the index; makes an empty one where there is none that can be used.
@@ -302,7 +297,7 @@ impl Index {
 
     fn malformed(&self, error: DecodeError) -> StoreError {
         let _ = fs::write(Self::damage_note(&self.path), b"");
-        super::files::corrupt(&self.path, 0, error.to_string())
+        corrupt(&self.path, 0, error.to_string())
     }
 }
 

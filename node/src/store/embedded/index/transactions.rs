@@ -1,37 +1,14 @@
 //! What became of a transaction: `id → kind ‖ height ‖ index`.
 
-use cairn_ledger::{
-    block::Place,
-    encoding::{DecodeError, Reader, Writer},
-};
+use cairn_ledger::encoding::{DecodeError, Reader, Writer};
 
-use super::{put_place, take_place};
-
-/// What became of a transaction, as the index keeps it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Fate {
-    /// It is part of the ledger.
-    Committed {
-        place: Place,
-        /// It made an asset.
-        created: bool,
-    },
-    /// It is not, and was last refused there.
-    Refused { place: Place },
-}
+use super::{Fate, put_place, take_place};
 
 const REFUSED: u8 = 0;
 const TRANSFERRED: u8 = 1;
 const CREATED: u8 = 2;
 
 impl Fate {
-    /// Where.
-    pub(in super::super) fn place(&self) -> Place {
-        match *self {
-            Self::Committed { place, .. } | Self::Refused { place } => place,
-        }
-    }
-
     pub(super) fn encode(&self) -> Vec<u8> {
         let (kind, place) = match *self {
             Self::Refused { place } => (REFUSED, place),
@@ -60,7 +37,7 @@ impl Fate {
 
 #[cfg(test)]
 mod tests {
-    use cairn_ledger::ids::Height;
+    use cairn_ledger::{block::Place, ids::Height};
 
     use super::*;
 

@@ -1,5 +1,5 @@
-//! What the last blocks did that the query index has not taken in yet: with it, every answer
-//! is exact at the tip.
+//! What the last blocks did that the rows of queries do not say yet, because those are written
+//! behind the commit path: with it, every answer is exact at the tip.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -11,13 +11,43 @@ use cairn_ledger::{
     ids::{BlockId, Height, OutputReference, PublicKey, TransactionId},
 };
 
-use super::index::Fate;
-use crate::store::{owners, rows::Rows};
+use super::{Located, owners, rows::Rows};
 
-/// Blocks on their way into the index.
+/// What became of a transaction, as its row says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is part of the ledger.
+    Committed {
+        place: Place,
+        /// It made an asset.
+        created: bool,
+    },
+    /// It is not, and was last refused there.
+    Refused { place: Place },
+}
+
+impl Fate {
+    /// Where.
+    pub(super) fn place(&self) -> Place {
+        match *self {
+            Self::Committed { place, .. } | Self::Refused { place } => place,
+        }
+    }
+}
+
+impl From<Fate> for Located {
+    fn from(fate: Fate) -> Self {
+        match fate {
+            Fate::Committed { place, .. } => Self::Committed(place),
+            Fate::Refused { place } => Self::Refused(place),
+        }
+    }
+}
+
+/// Blocks whose rows are on their way.
 #[derive(Debug)]
 pub(super) struct Pending {
-    /// Up to here everything is in the index and nothing is here.
+    /// Up to here everything is in the rows and nothing is here.
     indexed: Height,
     blocks: VecDeque<(BlockId, Arc<Rows>)>,
     transactions: usize,
@@ -28,7 +58,7 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Nothing; the index is as of that height.
+    /// Nothing; the rows are as of that height.
     pub(super) fn new(indexed: Height) -> Self {
         Self {
             indexed,
@@ -67,12 +97,18 @@ impl Pending {
         self.blocks.push_back((block, rows));
     }
 
-    /// The next block to be indexed.
+    /// The next block whose rows are to be written.
     pub(super) fn first(&self) -> Option<(BlockId, Arc<Rows>)> {
         self.blocks.front().cloned()
     }
 
-    /// The first block is in the index now.
+    /// All blocks whose rows are to be written, the first one first.
+    #[cfg_attr(not(feature = "tikv"), expect(dead_code, reason = "the index takes one by one"))]
+    pub(super) fn blocks(&self) -> impl Iterator<Item = &(BlockId, Arc<Rows>)> {
+        self.blocks.iter()
+    }
+
+    /// The rows of the first block are there now.
     pub(super) fn forget_first(&mut self) {
         let Some((_, rows)) = self.blocks.pop_front() else { return };
         let done = rows.height;
@@ -98,7 +134,7 @@ impl Pending {
         self.indexed = done;
     }
 
-    /// Up to here the index answers.
+    /// Up to here the rows answer.
     pub(super) fn indexed(&self) -> Height {
         self.indexed
     }

@@ -9,7 +9,7 @@ use std::{
 use cairn_ledger::ids::ChainId;
 use rustix::fs::{FlockOperation, flock};
 
-use crate::store::StoreError;
+use super::StoreError;
 
 /// The format that this version writes, and the newest that it reads.
 const FORMAT: u32 = 1;
