@@ -293,6 +293,23 @@ mod tests {
     }
 
     #[test]
+    fn a_writer_that_tikv_does_not_know_is_named() {
+        let unknown =
+            || of_key(|error| error.txn_not_found.insert(Default::default()).start_ts = 7);
+        let busy = || of_region(|error| error.server_is_busy = Some(Default::default()));
+        #[rustfmt::skip]
+        let table = [
+            (unknown(),                                                     Some(7)),
+            (Error::MultipleKeyErrors(vec![busy(), unknown()]),             Some(7)),
+            (Error::UndeterminedError(Box::new(Error::ExtractedErrors(vec![unknown()]))), Some(7)),
+            (busy(),                                                        None),
+        ];
+        for (error, expected) in table {
+            assert_eq!(Failure::from(error).orphan, expected);
+        }
+    }
+
+    #[test]
     fn words_stay_short() {
         let failure = Failure::from(Error::StringError("ö".repeat(10_000)));
         assert!(failure.words.chars().count() <= 301);
