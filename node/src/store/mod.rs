@@ -1,7 +1,8 @@
 //! Decided blocks and the state after them. One block is one atomic write.
 //!
-//! [`embedded`] keeps blocks in segment files and unspent outputs in memory; [`memory`] is
-//! for tests and simulation.
+//! [`embedded`] keeps blocks in segment files and unspent outputs in memory; `tikv` (a feature)
+//! keeps all of it in TiKV, for ledgers that outgrow one machine; [`memory`] is for tests and
+//! simulation.
 
 use std::sync::Arc;
 
@@ -188,6 +189,18 @@ pub trait Store: Send + Sync + 'static {
     /// every row with the blocks before it serves any. Where rows cannot be changed by others,
     /// there is nothing to do.
     fn suspect(&self) {}
+
+    /// Blocks that were committed and could not be read back, as far as that was noticed: a
+    /// peer has them.
+    fn damaged(&self) -> Vec<Height> {
+        Vec::new()
+    }
+
+    /// Writes a block of [`Store::damaged`] again, as a peer gave it: what its certificate does
+    /// not prove is not taken.
+    fn repair(&self, _block: &Block) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Calls that wait for a backend far away end soon from now on, with what they have: the
     /// process is about to end. What is on this machine is not waited for in the first place.

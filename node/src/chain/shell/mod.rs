@@ -45,6 +45,7 @@ use crate::{
 };
 
 mod effects;
+mod mend;
 mod peers;
 mod reader;
 
@@ -236,6 +237,11 @@ impl Shell {
         let tasks = vec![
             runtime.spawn(reader.run()),
             runtime.spawn(watch_peers(parts.mesh.clone(), parts.mesh.events(), inbox.clone())),
+            runtime.spawn(mend::run(
+                parts.mesh.clone(),
+                parts.store.clone(),
+                parts.genesis.clone(),
+            )),
         ];
         let outside = Outside {
             inbox: inbox.clone(),

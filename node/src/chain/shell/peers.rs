@@ -221,8 +221,19 @@ pub(super) async fn fetch_blocks(
     height: Height,
     from: Peer,
 ) {
+    let blocks = ask_blocks(&mesh, genesis, height, from).await;
+    inbox.put(Event::Blocks { from, height, blocks });
+}
+
+/// Asks a peer for decided blocks from a height on; none come when it has none.
+pub(super) async fn ask_blocks(
+    mesh: &Mesh,
+    genesis: Arc<Genesis>,
+    height: Height,
+    from: Peer,
+) -> Vec<Block> {
     let request = Request::BlocksFrom(height).encode();
-    let blocks = match mesh.ask(from, Channel::Blocks, request, ANSWER_WITHIN).await {
+    match mesh.ask(from, Channel::Blocks, request, ANSWER_WITHIN).await {
         Ok(bytes) => {
             let decoded = tokio::task::spawn_blocking(move || {
                 decode_blocks(&bytes, genesis.validators().len())
@@ -233,8 +244,7 @@ pub(super) async fn fetch_blocks(
             tracing::debug!(%error, %height, "no blocks");
             Vec::new()
         }
-    };
-    inbox.put(Event::Blocks { from, height, blocks });
+    }
 }
 
 #[cfg(test)]

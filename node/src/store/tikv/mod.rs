@@ -25,6 +25,7 @@ mod vault;
 mod writer;
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -99,6 +100,8 @@ struct Shared {
     state: RwLock<State>,
     commits: Mutex<Commits>,
     recent: Mutex<Recent>,
+    /// Blocks that could not be read back.
+    damaged: Mutex<BTreeSet<Height>>,
     tips: watch::Sender<Height>,
     work: Mutex<Work>,
     /// Something in `work` or `state` that a thread may wait for has changed.
@@ -176,16 +179,7 @@ impl TikvStore {
     /// # Errors
     /// [`StoreError::Unreachable`] when TiKV does not answer.
     pub fn scrub(&self) -> Result<Findings, StoreError> {
-        self.shared.scrub(Duration::ZERO)
-    }
-
-    /// Writes a decided block again, which was found damaged, as it came from a peer.
-    ///
-    /// # Errors
-    /// [`StoreError::Foreign`] when its certificate does not prove it, or it is not part of the
-    /// store; [`StoreError::Unreachable`].
-    pub fn repair(&self, block: &Block) -> Result<(), StoreError> {
-        self.shared.repair(block)
+        self.shared.scrub(true)
     }
 }
 
@@ -301,15 +295,15 @@ impl Store for TikvStore {
     }
 
     fn block(&self, height: Height) -> Result<Option<Arc<Block>>, StoreError> {
-        self.shared.block(height)
+        self.shared.of_block(height, || self.shared.block(height))
     }
 
     fn header(&self, height: Height) -> Result<Option<Header>, StoreError> {
-        self.shared.header(height)
+        self.shared.of_block(height, || self.shared.header(height))
     }
 
     fn transaction(&self, place: Place) -> Result<Option<Arc<[u8]>>, StoreError> {
-        self.shared.transaction(place)
+        self.shared.of_block(place.height, || self.shared.transaction(place))
     }
 
     fn locate(&self, id: &TransactionId) -> Result<Option<Located>, StoreError> {
@@ -345,6 +339,14 @@ impl Store for TikvStore {
         most: usize,
     ) -> Result<Vec<OutputReference>, StoreError> {
         self.shared.outputs_of(owner, spent, most)
+    }
+
+    fn damaged(&self) -> Vec<Height> {
+        self.shared.damaged.lock().iter().copied().collect()
+    }
+
+    fn repair(&self, block: &Block) -> Result<(), StoreError> {
+        self.shared.repair(block)
     }
 
     fn suspect(&self) {

@@ -29,6 +29,9 @@ use crate::store::{
     rows::Rows,
 };
 
+/// As often the tip is chosen anew when it moves under our hands.
+const CLAIMS: usize = 3;
+
 /// Says of keys below a validator's name that another volume left there: nobody reads them.
 pub(super) fn name_what_is_left(all: &InTikv, volume: &str) -> Result<(), StoreError> {
     let ours = format!("{volume}/").into_bytes();
@@ -58,13 +61,8 @@ impl Shared {
         let note = directory.join("tikv.damaged");
         let vault = Arc::new(Vault::new(far, &secret, &genesis.chain(), note));
         let mut pinned = Pinned::open(directory.join("tip.pinned"))?;
-        let there = sound(&vault, TIP, |value| Seal::decode(value).ok())?;
         let mark = sound(&vault, MARK, |value| Mark::decode(value).ok())?.unwrap_or_default();
-
-        let choice = Choice { vault: &vault, genesis: &genesis, mark };
-        let mut seal = choice.choose(there.as_ref(), pinned.seal())?;
-        seal.writer = crate::clock::random();
-        claim(&vault, there, &seal)?;
+        let seal = Choice { vault: &vault, genesis: &genesis, mark }.claim(pinned.seal())?;
         if !pinned.seal().is_some_and(|pinned| pinned.is_at(&seal)) {
             pinned.pin(&seal)?;
         }
@@ -85,6 +83,7 @@ impl Shared {
             state: RwLock::new(state),
             commits: Mutex::new(Commits { pinned, over: None }),
             recent: Mutex::<Recent>::default(),
+            damaged: Mutex::default(),
             work: Mutex::<Work>::default(),
             changed: Condvar::new(),
             ending: Condvar::new(),
@@ -124,7 +123,7 @@ impl Shared {
             keys = self.vault.name(),
             "rows were damaged: comparing all with the blocks"
         );
-        self.scrub(std::time::Duration::ZERO)?;
+        self.scrub(true)?;
         fs::remove_file(note).map_err(trouble("removing", note))
     }
 }
@@ -139,32 +138,48 @@ fn sound<T>(
     Ok(found.get(key).and_then(|value| decode(value)))
 }
 
-/// Writes our name into the tip, if it still is what we read: an older process notices with its
-/// next commit.
-fn claim(vault: &Arc<Vault>, there: Option<Seal>, seal: &Seal) -> Result<(), StoreError> {
-    let (seal, name) = (seal.clone(), vault.name().to_owned());
-    vault.update(TIP, move |value| {
-        let found = value.and_then(|value| Seal::decode(value).ok());
-        if found.as_ref() == Some(&seal) {
-            return Ok(None);
-        }
-        if found != there {
-            return Err(StoreError::Foreign(format!(
-                "another process writes the keys below {name} in TiKV; one is to go on alone"
-            )));
-        }
-        Ok(Some(seal.encode()))
-    })
-}
-
 /// What choosing a tip looks at.
 struct Choice<'a> {
-    vault: &'a Vault,
+    vault: &'a Arc<Vault>,
     genesis: &'a Genesis,
     mark: Mark,
 }
 
 impl Choice<'_> {
+    /// Chooses the tip to go on from, and writes a name of our own into it: an older process
+    /// notices with its next commit.
+    fn claim(&self, pinned: Option<&Seal>) -> Result<Seal, StoreError> {
+        let mut tries = 1;
+        loop {
+            let there = sound(self.vault, TIP, |value| Seal::decode(value).ok())?;
+            let chosen = self.choose(there.as_ref(), pinned)?;
+            let seal = Seal { writer: crate::clock::random(), ..chosen };
+            match self.put(there, seal.clone()) {
+                Ok(()) => return Ok(seal),
+                // The last write of a process that has just ended, perhaps.
+                Err(StoreError::Foreign(_)) if tries < CLAIMS => tries += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Writes a tip, if it still is what was read.
+    fn put(&self, there: Option<Seal>, seal: Seal) -> Result<(), StoreError> {
+        let name = self.vault.name().to_owned();
+        self.vault.update(TIP, move |value| {
+            let found = value.and_then(|value| Seal::decode(value).ok());
+            if found.as_ref() == Some(&seal) {
+                return Ok(None);
+            }
+            if found != there {
+                return Err(StoreError::Foreign(format!(
+                    "another process writes the keys below {name} in TiKV; one is to go on alone"
+                )));
+            }
+            Ok(Some(seal.encode()))
+        })
+    }
+
     /// The tip to go on from.
     fn choose(&self, there: Option<&Seal>, pinned: Option<&Seal>) -> Result<Seal, StoreError> {
         let keys = self.vault.name();
@@ -178,6 +193,8 @@ impl Choice<'_> {
             }
         };
         if let (true, Some(pinned)) = (behind, pinned) {
+            // Other keys may have been put back as well.
+            self.vault.suspect();
             let (expected, found) = (pinned.tip.height, there.map(|there| there.tip.height));
             tracing::error!(
                 keys, %expected, ?found,
@@ -203,9 +220,8 @@ impl Choice<'_> {
     /// Whether the block of a tip is there, and those whose rows must be made of them.
     fn holds(&self, seal: &Seal) -> Result<bool, StoreError> {
         let tip = seal.tip.height;
-        // All of them when something was damaged; else the last one.
-        let first = if self.vault.note().exists() { self.mark.height.0 + 1 } else { tip.0 };
-        for height in (first.min(tip.0).max(1)..=tip.0).map(Height) {
+        let first = (self.mark.height.0 + 1).min(tip.0).max(1);
+        for height in (first..=tip.0).map(Height) {
             match self.vault.block(height, self.genesis) {
                 Ok(block) if height < tip || block.header.id() == seal.tip.block => {}
                 Ok(_) => return Ok(false),

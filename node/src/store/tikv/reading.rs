@@ -233,7 +233,6 @@ impl Shared {
             let pending: Vec<_> = overlay.transfers(asset).collect();
             (overlay.fate(asset), overlay.settled(), pending)
         };
-        let made = || self.made(asset, later, settled);
         let mut places = Vec::new();
         let mut take = |place: Place| {
             if stretch.holds(place) && places.len() < stretch.most {
@@ -250,17 +249,35 @@ impl Shared {
             if pending.into_iter().rev().all(&mut take)
                 && self.vault.transfers(asset, (Height(0), to), true, &mut take)?
             {
-                made()?.into_iter().all(&mut take);
+                let made = self.made(asset, later, settled)?;
+                made.into_iter().all(&mut take);
+                self.assert_made(asset, made, &places)?;
             }
         } else {
+            let made = self.made(asset, later, settled)?;
             let from = stretch.after.map_or(Height(0), |after| after.height);
-            if made()?.into_iter().all(&mut take)
+            if made.into_iter().all(&mut take)
                 && self.vault.transfers(asset, (from, to), false, &mut take)?
             {
                 pending.into_iter().all(&mut take);
             }
+            self.assert_made(asset, made, &places)?;
         }
         Ok(places)
+    }
+
+    /// What was moved was made: or else its row is gone.
+    fn assert_made(
+        &self,
+        asset: &TransactionId,
+        made: Option<Place>,
+        moved: &[Place],
+    ) -> Result<(), StoreError> {
+        if made.is_some() || moved.is_empty() {
+            return Ok(());
+        }
+        let key = transactions::key(asset);
+        Err(self.vault.damaged(&key, "it is gone, and what it made was moved"))
     }
 
     pub(super) fn last_transaction_of(
@@ -320,11 +337,24 @@ impl Shared {
         Ok(outputs)
     }
 
-    /// A block that is part of the store.
-    pub(super) fn block(&self, height: Height) -> Result<Option<Arc<Block>>, StoreError> {
-        if !self.has(height) {
+    /// Reads something of a block that is part of the store; one that is damaged is kept in
+    /// mind.
+    pub(super) fn of_block<T>(
+        &self,
+        height: Height,
+        read: impl FnOnce() -> Result<Option<T>, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        if height == Height(0) || height > self.state.read().tip.height {
             return Ok(None);
         }
+        let read = read();
+        if matches!(read, Err(StoreError::Corrupt { .. })) {
+            self.is_damaged(height);
+        }
+        read
+    }
+
+    pub(super) fn block(&self, height: Height) -> Result<Option<Arc<Block>>, StoreError> {
         if let Some(block) = self.recent.lock().get(height) {
             return Ok(Some(block));
         }
@@ -334,9 +364,6 @@ impl Shared {
     }
 
     pub(super) fn header(&self, height: Height) -> Result<Option<Header>, StoreError> {
-        if !self.has(height) {
-            return Ok(None);
-        }
         if let Some(block) = self.recent.lock().get(height) {
             return Ok(Some(block.header.clone()));
         }
@@ -349,9 +376,6 @@ impl Shared {
     }
 
     pub(super) fn transaction(&self, place: Place) -> Result<Option<Arc<[u8]>>, StoreError> {
-        if !self.has(place.height) {
-            return Ok(None);
-        }
         if let Some(block) = self.recent.lock().get(place.height) {
             return Ok(block.body.get(place.index as usize).cloned());
         }
@@ -384,9 +408,5 @@ impl Shared {
                 .damaged(&key, "the ends of a block are not those of its pieces"));
         }
         Ok(Some(bytes.into()))
-    }
-
-    fn has(&self, height: Height) -> bool {
-        height > Height(0) && height <= self.state.read().tip.height
     }
 }

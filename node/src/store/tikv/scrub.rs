@@ -23,8 +23,15 @@ use super::{
 };
 use crate::store::{StoreError, rows::Rows};
 
-/// From one block to the next when nobody waits for it.
+/// For each block when nobody waits for it, and for each MiB of it: who reads and writes comes
+/// first.
 const PACE: Duration = Duration::from_millis(50);
+const PACE_MIB: Duration = Duration::from_secs(1);
+/// As many damaged blocks are kept in mind; the next ones are found once these are repaired.
+const DAMAGED_MAX: usize = 1024;
+/// As often a step is tried while TiKV is away, and the time in between.
+const TRIES: usize = 40;
+const PAUSE: Duration = Duration::from_millis(250);
 /// Keys that are looked at together.
 const PAGE_ROWS: u32 = 256;
 /// As many findings are listed; all are counted.
@@ -68,8 +75,8 @@ struct Chained {
 impl Shared {
     /// The thread.
     pub(super) fn scrub_now_and_then(&self) {
-        while self.rest(self.options.scrub_every) {
-            match self.scrub(PACE) {
+        while self.wait(self.options.scrub_every) {
+            match self.scrub(false) {
                 Ok(findings) if findings.is_clean() => {
                     tracing::info!(blocks = findings.blocks, "all rows are as they should be");
                 }
@@ -79,41 +86,66 @@ impl Shared {
         }
     }
 
-    /// Waits; whether to go on then. Whoever does not wait goes on also while the store stops.
-    fn rest(&self, time: Duration) -> bool {
-        let mut work = self.work.lock();
-        if time.is_zero() {
+    /// After so many bytes; whether to go on. Whoever does not rest goes on also while the store
+    /// stops.
+    fn rest(&self, at_once: bool, bytes: usize) -> bool {
+        if at_once {
+            let work = self.work.lock();
             return !work.closing && !work.abandoned;
         }
+        let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX);
+        self.wait(PACE + PACE_MIB * kib / 1024)
+    }
+
+    /// Waits; whether to go on then.
+    fn wait(&self, time: Duration) -> bool {
         let ends = |work: &Work| work.stopping || work.closing || work.abandoned;
+        let mut work = self.work.lock();
         if !ends(&work) {
             self.ending.wait_for(&mut work, time);
         }
         !ends(&work)
     }
 
-    pub(super) fn scrub(&self, pace: Duration) -> Result<Findings, StoreError> {
+    /// Tries a step again while TiKV is away, for a moment.
+    fn again<T>(&self, step: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut tries = 1;
+        loop {
+            match step() {
+                Err(StoreError::Unreachable(_)) if tries < TRIES && self.wait(PAUSE) => tries += 1,
+                done => return done,
+            }
+        }
+    }
+
+    /// Compares everything: at once, or so slowly that nobody notices.
+    pub(super) fn scrub(&self, at_once: bool) -> Result<Findings, StoreError> {
         let mut findings = Findings::default();
         let chain = self.genesis.chain();
         let start = Chained { parent: BlockId(chain.0), state: StateHash::default() };
         let mut chained = Some(start);
         let settled = self.state.read().overlay.settled();
         for height in (1..=settled.0).map(Height) {
-            if !self.rest(pace) {
-                return Ok(findings);
-            }
-            findings.blocks += 1;
-            chained = match self.vault.block(height, &self.genesis) {
-                Ok(block) => self.compare(&block, chained, &mut findings)?,
+            let mut bytes = 0;
+            chained = match self.again(|| self.vault.block(height, &self.genesis)) {
+                Ok(block) => {
+                    bytes = block.body.iter().map(|transaction| transaction.len()).sum();
+                    self.compare(&block, chained, &mut findings)?
+                }
                 Err(error @ StoreError::Corrupt { .. }) => {
+                    self.is_damaged(height);
                     findings.damaged.push(height);
                     findings.name(error.to_string());
                     None
                 }
                 Err(error) => return Err(error),
             };
+            findings.blocks += 1;
+            if !self.rest(at_once, bytes) {
+                return Ok(findings);
+            }
         }
-        self.sweep(pace, &mut findings)?;
+        self.sweep(at_once, &mut findings)?;
         Ok(findings)
     }
 
@@ -128,14 +160,14 @@ impl Shared {
         let rows = Rows::replayed(block).map_err(|what| self.strange(height, what))?;
         let mut expected = families::rows_of(&rows);
         expected.extend(families::block_rows(block, self.genesis.validators().len(), &rows));
-        let keys = expected.iter().map(|(key, _)| key.clone()).collect();
-        let found = self.vault.get_sound(keys)?;
+        let keys: Vec<_> = expected.iter().map(|(key, _)| key.clone()).collect();
+        let found = self.again(|| self.vault.get_sound(keys.clone()))?;
         expected.retain(|(key, value)| found.get(key) != Some(value));
         for (key, _) in &expected {
             findings.name(format!("{} was gone or wrong", self.vault.readable(key)));
         }
         findings.rewritten += expected.len() as u64;
-        self.vault.put_each(expected)?;
+        self.again(|| self.vault.put_each(expected.clone()))?;
 
         let Some(Chained { parent, mut state }) = chained else { return Ok(None) };
         if block.header.parent != parent {
@@ -173,7 +205,7 @@ impl Shared {
     ) -> Result<HashMap<OutputReference, OutputRow>, StoreError> {
         let keys = outputs.iter().map(|at| transactions::key(&at.transaction));
         let keys: HashSet<_> = keys.collect();
-        let found = self.vault.get_many(keys.into_iter().collect())?;
+        let found = self.again(|| self.vault.get_many(keys.iter().cloned().collect()))?;
         let row = |at: &OutputReference| {
             let key = transactions::key(&at.transaction);
             let gone = || self.vault.damaged(&key, "an output that was spent is not there");
@@ -186,18 +218,19 @@ impl Shared {
     }
 
     /// Removes what nobody here wrote.
-    fn sweep(&self, pace: Duration, findings: &mut Findings) -> Result<(), StoreError> {
+    fn sweep(&self, at_once: bool, findings: &mut Findings) -> Result<(), StoreError> {
         for letter in families::LETTERS {
             let mut range = families::all_of(letter);
             loop {
-                if !self.rest(pace) {
-                    return Ok(());
-                }
                 // Blocks are large rows.
                 let most = if letter == blocks::LETTER { 16 } else { PAGE_ROWS };
-                let page = self.vault.scan_raw(range.clone(), most)?;
-                let strange = page.iter().filter(|(_, value)| value.is_none());
-                let strange: Vec<_> = strange.map(|(key, _)| key.clone()).collect();
+                let page = self.again(|| self.vault.look(range.clone(), most))?;
+                let bytes = page.iter().map(|looked| looked.bytes).sum();
+                if !self.rest(at_once, bytes) {
+                    return Ok(());
+                }
+                let strange = page.iter().filter(|looked| !looked.is_ours);
+                let strange: Vec<_> = strange.map(|looked| looked.key.clone()).collect();
                 for key in &strange {
                     let key = self.vault.readable(key);
                     findings.name(format!("{key} held what this validator did not write"));
@@ -206,13 +239,21 @@ impl Shared {
                 if !strange.is_empty() {
                     self.vault.remove_each(strange)?;
                 }
-                let Some((last, _)) = page.last().filter(|_| page.len() == most as usize) else {
+                let Some(last) = page.last().filter(|_| page.len() == most as usize) else {
                     break;
                 };
-                range.start = [&last[..], &[0]].concat();
+                range.start = [&last.key[..], &[0]].concat();
             }
         }
         Ok(())
+    }
+
+    /// Keeps in mind that a block must come from a peer.
+    pub(super) fn is_damaged(&self, height: Height) {
+        let mut damaged = self.damaged.lock();
+        if damaged.len() < DAMAGED_MAX {
+            damaged.insert(height);
+        }
     }
 
     /// Writes a decided block again.
@@ -233,6 +274,9 @@ impl Shared {
             .map_err(|error| foreign(error.to_string()))?;
         let rows = Rows::replayed(block).map_err(|what| foreign(what.to_owned()))?;
         self.vault.put_each(families::block_rows(block, validators, &rows))?;
-        self.vault.put_each(families::rows_of(&rows))
+        self.vault.put_each(families::rows_of(&rows))?;
+        self.damaged.lock().remove(&header.height);
+        tracing::warn!(height = %header.height, "a damaged block was written again");
+        Ok(())
     }
 }

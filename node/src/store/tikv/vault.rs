@@ -52,6 +52,15 @@ impl Secret {
     }
 }
 
+/// A key that was looked at.
+pub(super) struct Looked {
+    pub(super) key: Vec<u8>,
+    /// What its value has.
+    pub(super) bytes: usize,
+    /// Whether this validator wrote it there.
+    pub(super) is_ours: bool,
+}
+
 /// The keys of a validator, what is read from them checked.
 pub(super) struct Vault {
     far: Arc<dyn Far>,
@@ -99,18 +108,14 @@ impl Vault {
         Ok(found)
     }
 
-    /// Keys of a range with what they hold; nothing for those that hold what nobody here wrote.
-    pub(super) fn scan_raw(
-        &self,
-        range: Range<Vec<u8>>,
-        most: u32,
-    ) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, StoreError> {
+    /// Keys of a range, whoever wrote what they hold.
+    pub(super) fn look(&self, range: Range<Vec<u8>>, most: u32) -> Result<Vec<Looked>, StoreError> {
         let found = self.far.scan(range, most, false)?;
-        let checked = found.into_iter().map(|(key, mut value)| {
-            let sound = self.take_mac(&key, &mut value);
-            (key, sound.then_some(value))
+        let looked = found.into_iter().map(|(key, mut value)| {
+            let (bytes, is_ours) = (value.len(), self.take_mac(&key, &mut value));
+            Looked { key, bytes, is_ours }
         });
-        Ok(checked.collect())
+        Ok(looked.collect())
     }
 
     /// Like [`Vault::get_many`], nothing for what nobody here wrote.

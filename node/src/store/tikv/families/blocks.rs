@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn blocks_of_every_length_come_back_and_a_missing_row_is_named() {
         let height = Height(300);
-        let front = vec![7; Block::HEAD_BYTES - 4];
+        let front = [7; Block::HEAD_BYTES - 4];
         for length in [1, PIECE_BYTES - 400, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES + 5] {
             let rest: Vec<u8> = (0..length).map(|at| (at * 31 % 251) as u8).collect();
             let chain = [&front[..], &[0; 4], &rest].concat();

@@ -109,3 +109,89 @@ fn random_chains_read_as_they_do_in_memory() {
         assert!(findings.is_clean(), "seed {seed}: {findings:?}");
     }
 }
+
+/// An administrator put the tip back and left the rows of later blocks.
+#[test]
+fn rows_above_the_tip_are_not_there() {
+    let (shelf, scratch, federation) = (Shelf::new(), Scratch::new(), Federation::new(1));
+    let mut chain = RandomChain { dice: Dice(7), made: Vec::new(), number: 0 };
+    let (mut plan, mut tips) = (Vec::new(), Vec::new());
+    for _ in 0..8 {
+        let store = open(&shelf, &scratch.0, &federation.genesis).unwrap();
+        tips.push(shelf.rows.lock()[families::TIP].clone());
+        let slice: Vec<_> = (0..5).map(|_| chain.next().bytes).collect();
+        let (block, changes) = federation.decide(&store, &slice);
+        store.commit(&block, &changes).unwrap();
+        plan.push((block, changes));
+        store.stop();
+    }
+    let whole = shelf.copy();
+    for (height, tip) in tips.iter().enumerate() {
+        let mut rows = whole.clone();
+        rows.insert(families::TIP.to_vec(), tip.clone());
+        // Blocks above it are gone, so that the pinned tip has none.
+        rows.retain(|key, _| key[0] != b'b' || usize::from(key[8]) <= height);
+        shelf.put_back(rows);
+        let copy = Scratch::copy_of(&scratch.0);
+        let store = open(&shelf, &copy.0, &federation.genesis).unwrap();
+        let memory = MemoryStore::new(&federation.genesis);
+        go_on(&memory, &plan[..height]).unwrap();
+        chain.compare(&store, &memory);
+        go_on(&store, &plan).unwrap();
+        go_on(&memory, &plan).unwrap();
+        chain.compare(&store, &memory);
+    }
+}
+
+/// Blocks of a random chain, decided over memory.
+fn decided(seed: u64, federation: &Federation) -> (RandomChain, Vec<(Arc<Block>, Changes)>) {
+    let memory = MemoryStore::new(&federation.genesis);
+    let mut chain = RandomChain { dice: Dice(seed), made: Vec::new(), number: 0 };
+    let blocks = (0..10).map(|_| {
+        let slice: Vec<_> = (0..chain.dice.below(5)).map(|_| chain.next().bytes).collect();
+        let (block, changes) = federation.decide(&memory, &slice);
+        memory.commit(&block, &changes).unwrap();
+        (block, changes)
+    });
+    let blocks = blocks.collect();
+    (chain, blocks)
+}
+
+#[test]
+fn after_crashes_and_strange_hands_everything_is_as_it_was() {
+    for seed in 0..20 {
+        let (shelf, scratch, federation) = (Shelf::new(), Scratch::new(), Federation::new(1));
+        let (mut chain, plan) = decided(seed, &federation);
+        for _ in 0..12 {
+            shelf.light(chain.dice.below(60) as i64, chain.dice.below(2) == 0);
+            // Whatever comes of it: the process ends here.
+            let _ = open(&shelf, &scratch.0, &federation.genesis).map(|store| {
+                let next = store.tip().0.height.0 as usize;
+                go_on(&store, &plan[..(next + chain.dice.below(4)).min(plan.len())])
+            });
+            shelf.mend();
+            let mut rows = shelf.rows.lock();
+            for _ in 0..chain.dice.below(3) {
+                let at = chain.dice.below(rows.len().max(1));
+                let Some(key) = rows.keys().nth(at).cloned() else { continue };
+                match chain.dice.below(2) {
+                    0 => rows.remove(&key),
+                    _ => rows.insert(key, b"forged by somebody else".to_vec()),
+                };
+            }
+        }
+        let store = open(&shelf, &scratch.0, &federation.genesis).unwrap();
+        go_on(&store, &plan).unwrap();
+        store.stop();
+        for height in store.scrub().unwrap().damaged {
+            store.repair(&plan[height.0 as usize - 1].0).unwrap();
+        }
+        let findings = store.scrub().unwrap();
+        assert!(findings.is_clean(), "seed {seed}: {findings:?}");
+        let memory = MemoryStore::new(&federation.genesis);
+        go_on(&memory, &plan).unwrap();
+        chain.compare(&store, &memory);
+        drop(store);
+        chain.compare(&open(&shelf, &scratch.0, &federation.genesis).unwrap(), &memory);
+    }
+}

@@ -250,6 +250,61 @@ fn rows_that_were_removed_are_named_and_come_back() {
 }
 
 #[test]
+fn a_row_in_an_empty_place_is_refused_and_removed() {
+    let told = Told::new();
+    let whole = told.shelf.copy();
+    let unknown = TransactionId([9; 32]);
+    let mut key = families::transactions::key(&unknown);
+    let of_another = whole.iter().find(|(other, _)| other[0] == key[0]).unwrap().1.clone();
+    told.shelf.rows.lock().insert(key.clone(), of_another);
+    let store = told.open().unwrap();
+    let refused = store.locate(&unknown).unwrap_err();
+    assert!(refused.to_string().contains(&hex::encode(unknown.0)), "{refused}");
+    drop(store);
+    // The next start has looked at all rows.
+    assert_eq!(told.open().unwrap().locate(&unknown).unwrap(), None);
+    assert!(!told.shelf.rows.lock().contains_key(&key));
+    // On demand as well, and in every family.
+    for letter in families::LETTERS {
+        key[0] = letter;
+        told.shelf.rows.lock().insert(key.clone(), b"forged".to_vec());
+    }
+    let store = told.open().unwrap();
+    let findings = store.scrub().unwrap();
+    assert_eq!((findings.removed, findings.rewritten), (7, 0), "{findings:?}");
+    assert!(store.scrub().unwrap().is_clean());
+    told.story.check(&store);
+}
+
+#[test]
+fn a_block_is_repaired_by_what_its_certificate_proves_alone() {
+    let told = Told::new();
+    let key = families::blocks::key(Height(2), 0);
+    told.shelf.rows.lock().remove(&key);
+    let store = told.open().unwrap();
+    assert_eq!(store.damaged(), []);
+    assert!(matches!(store.block(Height(2)), Err(StoreError::Corrupt { .. })));
+    assert_eq!(store.damaged(), [Height(2)]);
+    assert_eq!(store.scrub().unwrap().damaged, [Height(2)]);
+    let whole = Block::clone(&told.story.blocks[1]);
+    let mut unproven = whole.clone();
+    unproven.certificate.signatures.truncate(2);
+    let mut others = whole.clone();
+    others.certificate = told.story.blocks[0].certificate.clone();
+    let mut bent = whole.clone();
+    bent.body.push(b"{}".to_vec().into());
+    for wrong in [unproven, others, bent] {
+        let refused = store.repair(&wrong).unwrap_err();
+        assert!(matches!(refused, StoreError::Foreign(_)), "{refused}");
+    }
+    assert_eq!(store.damaged(), [Height(2)]);
+    store.repair(&whole).unwrap();
+    assert_eq!(store.damaged(), []);
+    assert!(store.scrub().unwrap().is_clean());
+    told.story.check(&store);
+}
+
+#[test]
 fn of_two_processes_on_the_same_keys_the_older_one_ends() {
     let (shelf, scratch, federation) = (Shelf::new(), Scratch::new(), Federation::new(4));
     let older = open(&shelf, &scratch.0, &federation.genesis).unwrap();
