@@ -94,7 +94,9 @@ impl Follower<'_> {
         }
         let hint = self.hint();
         let another = hint.epoch > self.inner.known.lock().epoch;
-        if another || self.looked.is_none_or(|looked| looked.elapsed() >= self.inner.tuning.pace.look) {
+        if another
+            || self.looked.is_none_or(|looked| looked.elapsed() >= self.inner.tuning.pace.look)
+        {
             self.look().await?;
         }
         // A hint is good for one look beyond the end: it may be a lie.
@@ -118,9 +120,7 @@ impl Follower<'_> {
         self.watched.see(found.remove(lease::KEY), now);
         self.looked = Some(now);
         if let Some(lease) = self.watched.lease() {
-            let mut known = self.inner.known.lock();
-            (known.holder, known.epoch) = (lease.holder, lease.epoch);
-            drop(known);
+            self.inner.know(lease.holder, lease.epoch, false);
             self.check_beginning(&lease).await?;
         }
         // Where there is one, more may have come.
