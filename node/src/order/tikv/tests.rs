@@ -12,7 +12,6 @@ use self::fake::Fake;
 use super::{
     super::contract::{self, PATIENCE, append, batch, reach, read_up_to},
     keys::Keys,
-    slot::Slot,
     *,
 };
 use crate::mesh::AskError;
