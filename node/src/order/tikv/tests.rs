@@ -253,10 +253,9 @@ async fn what_all_have_in_blocks_is_deleted_and_a_newcomer_is_told() {
 
 #[tokio::test]
 async fn what_was_changed_is_named_and_never_served() {
-    for (what, hand, name) in [
-        ("overwritten", Some(b"junk".to_vec()), "was changed"),
-        ("deleted", None, "is gone"),
-    ] {
+    for (what, hand, name) in
+        [("overwritten", Some(b"junk".to_vec()), "was changed"), ("deleted", None, "is gone")]
+    {
         let fake = Fake::new(6);
         let mut nodes = over(&fake, 2);
         let mut positions = Vec::new();

@@ -100,9 +100,7 @@ async fn stores_and_pd_go_away_and_come_back(client: &Client, servers: &Servers)
         let outcome = nodes.view(1).append(&batch(2, 1, 100)).await;
         assert!(!matches!(outcome, Err(AppendError::TooLarge { .. })));
         tokio::task::block_in_place(|| servers.revive());
-        let again = async {
-            while nodes.view(2).append(&batch(3, 1, 100)).await.is_err() {}
-        };
+        let again = async { while nodes.view(2).append(&batch(3, 1, 100)).await.is_err() {} };
         tokio::time::timeout(PATIENCE, again).await.expect("it goes on by itself");
     }
     let last = append_surely(&nodes.view(2), &batch(4, 1, 100)).await;
@@ -146,4 +144,79 @@ async fn what_an_administrator_deletes_is_named(client: &Client) {
     for view in nodes.views() {
         view.stop().await;
     }
+}
+
+/// `cargo test … -- --ignored --nocapture figures_of_the_log`: prints, decides nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "prints figures of this machine"]
+async fn figures_of_the_log() {
+    let directory = Directory::new();
+    let servers = tokio::task::block_in_place(|| Servers::start(&directory.0));
+    let calls = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let counted = Arc::clone(&calls);
+    let settings = Settings::of(vec![servers.pd.clone()]);
+    let count = move |_: &cairn_tikv::Called| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    };
+    let client = Client::open_observed(settings, Arc::new(count)).unwrap();
+    let nodes = nodes(&client, "figures", 4).await;
+    append(&nodes.view(0), &batch(1, 1, 100)).await;
+    for bytes in [4 << 10, 64 << 10] {
+        println!("{} KiB: {}", bytes >> 10, appended(&nodes, bytes).await);
+    }
+    println!("tail-follow p50, p99: {:?}", followed(&nodes).await);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let before = calls.load(std::sync::atomic::Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let idle = calls.load(std::sync::atomic::Ordering::Relaxed) - before;
+    println!("idle, four validators: {} calls in 10 s", idle);
+    for view in nodes.views() {
+        println!("{}", view.describe());
+        view.stop().await;
+    }
+}
+
+fn median_and_worst(mut times: Vec<Duration>) -> (Duration, Duration) {
+    times.sort_unstable();
+    (times[times.len() / 2], times[times.len() * 99 / 100])
+}
+
+/// Sixteen writers at four validators, for three seconds.
+async fn appended(nodes: &Nodes, bytes: usize) -> String {
+    let begun = Instant::now();
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..16_u64 {
+        let view = nodes.view(Peer::try_from(writer % 4).unwrap());
+        writers.spawn(async move {
+            let (mut times, mut seed) = (Vec::new(), writer * 1_000_000);
+            while begun.elapsed() < Duration::from_secs(3) {
+                seed += 1;
+                let one = batch(seed, 1, bytes - 8);
+                let since = Instant::now();
+                if view.append(&one).await.is_ok() {
+                    times.push(since.elapsed());
+                }
+            }
+            times
+        });
+    }
+    let times: Vec<Duration> = writers.join_all().await.into_iter().flatten().collect();
+    let rate = times.len() as f64 / begun.elapsed().as_secs_f64();
+    let volume = rate * bytes as f64 / 1e6;
+    let (median, worst) = median_and_worst(times);
+    format!("{rate:.0} appends/s, {volume:.1} MB/s, p50 {median:?}, p99 {worst:?}")
+}
+
+/// From the acknowledgement until another validator's end is there.
+async fn followed(nodes: &Nodes) -> (Duration, Duration) {
+    let writer = nodes.writer().unwrap();
+    let (here, there) = (nodes.view(writer), nodes.view((writer + 1) % 4));
+    let mut times = Vec::new();
+    for seed in 0..200 {
+        let position = append(&here, &batch(90_000_000 + seed, 1, 4_000)).await;
+        let since = Instant::now();
+        reach(&there, position).await;
+        times.push(since.elapsed());
+    }
+    median_and_worst(times)
 }
