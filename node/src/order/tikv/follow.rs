@@ -120,10 +120,7 @@ impl Follower<'_> {
         self.watched.see(found.remove(lease::KEY), now);
         self.looked = Some(now);
         if let Some(lease) = self.watched.lease() {
-            {
-                let mut known = self.inner.known.lock();
-                (known.holder, known.epoch) = (lease.holder, lease.epoch);
-            }
+            self.inner.know(lease.holder, lease.epoch, false);
             self.check_beginning(&lease).await?;
         }
         // Where there is one, more may have come.

@@ -169,6 +169,11 @@ impl Inner {
         &self.forwarder.chain
     }
 
+    /// Takes note of who writes.
+    fn know(&self, holder: Option<Peer>, epoch: u64, leading: bool) {
+        *self.known.lock() = Known { holder, epoch, leading };
+    }
+
     /// Takes note of how a call went, aloud when that has changed.
     fn heard<T>(&self, result: Result<T, Trouble>) -> Result<T, Trouble> {
         let mut trouble = self.trouble.lock();

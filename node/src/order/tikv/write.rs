@@ -60,19 +60,13 @@ pub(super) async fn lead(inner: &Arc<Inner>, (lease, since): Taken) {
         over: watch::Sender::new(false),
     });
     tracing::info!(epoch = lease.epoch, "writes the log");
-    {
-        let mut known = inner.known.lock();
-        (known.holder, known.epoch, known.leading) = (lease.holder, lease.epoch, true);
-    }
+    inner.know(lease.holder, lease.epoch, true);
     // Ends with this function, however that ends.
     let mut keeping = JoinSet::new();
     keeping.spawn(keep(Arc::clone(&term), lease));
     write(&term).await;
     term.end("stopped or deposed");
-    {
-        let mut known = inner.known.lock();
-        (known.holder, known.leading) = (None, false);
-    }
+    inner.know(None, term.epoch, false);
     // A lease that is given back is free at once.
     if *inner.stopping.borrow() {
         while keeping.join_next().await.is_some() {}
