@@ -31,6 +31,8 @@ pub struct Metrics {
     pub voting: IntGauge,
     /// Whether the store answers: 1 or 0. One on this machine always does.
     pub store_reachable: IntGauge,
+    /// Calls of TiKV, by `kind` and `outcome` (`yes`, `refused`, `unreachable`, `bug`).
+    pub tikv_calls: HistogramVec,
     /// Decided blocks whose certificate lacks this validator's signature, by `validator`.
     pub votes_missing: IntCounterVec,
     /// From a transaction's arrival here to the block that holds it being stored here.
@@ -131,6 +133,14 @@ impl Metrics {
             voting: make.gauge("cairn_voting", "1 when this validator may sign, else 0"),
             store_reachable: make
                 .gauge("cairn_store_reachable", "1 while the store answers, else 0"),
+            tikv_calls: make.put(HistogramVec::new(
+                HistogramOpts::new(
+                    "cairn_tikv_call_seconds",
+                    "Calls of TiKV, their retries included",
+                )
+                .buckets(LATENCY_SECONDS.to_vec()),
+                &["kind", "outcome"],
+            )),
             votes_missing: make.counters(
                 "cairn_votes_missing_total",
                 "Decided blocks whose certificate lacks the validator's signature",
@@ -257,6 +267,7 @@ impl Metrics {
             round,
             voting,
             store_reachable,
+            tikv_calls,
             votes_missing,
             commit_latency,
             block_interval,
@@ -285,11 +296,12 @@ impl Metrics {
             build_info,
             start_time,
         } = self;
-        let all: [&dyn Collector; 31] = [
+        let all: [&dyn Collector; 32] = [
             height,
             round,
             voting,
             store_reachable,
+            tikv_calls,
             votes_missing,
             commit_latency,
             block_interval,

@@ -187,22 +187,44 @@ impl Opened {
         })?;
         let wanted = config.order == OrderKind::Tikv || config.store == StoreKind::Tikv;
         let tikv = match config.tikv.as_ref().filter(|_| wanted) {
-            Some(cluster) => Some(Tikv::open(cluster, genesis.chain())?),
+            Some(cluster) => Some(Tikv::open(cluster, genesis.chain(), &doors.api.metrics)?),
             None => None,
         };
-        let store: Arc<dyn Store> = match (config.store, &tikv) {
-            (StoreKind::Tikv, Some(tikv)) => tikv.store(&config.data, &genesis, &config.name)?,
-            _ => {
-                let opened = Embedded::open(&config.data, Arc::clone(&genesis));
-                Arc::new(opened.map_err(store_failure)?)
-            }
-        };
+        let store = store(config, &genesis, tikv.as_ref())?;
         Ok(Self { genesis, me, member_key, store, tikv, doors })
     }
 
     fn signing(&self, config: &Config) -> Result<Signing, Failure> {
         open_signing(&config.data, &self.genesis, self.me, self.store.tip().0.height)
     }
+}
+
+/// The store of a validator that does not run.
+///
+/// # Errors
+/// One sentence, and the exit code for it.
+pub(crate) fn open_store(
+    config: &Config,
+    genesis: &Arc<Genesis>,
+) -> Result<Arc<dyn Store>, Failure> {
+    let cluster = config.tikv.as_ref().filter(|_| config.store == StoreKind::Tikv);
+    let tikv = match cluster {
+        Some(cluster) => Some(Tikv::open(cluster, genesis.chain(), &Arc::default())?),
+        None => None,
+    };
+    store(config, genesis, tikv.as_ref())
+}
+
+fn store(
+    config: &Config,
+    genesis: &Arc<Genesis>,
+    tikv: Option<&Tikv>,
+) -> Result<Arc<dyn Store>, Failure> {
+    if let (StoreKind::Tikv, Some(tikv)) = (config.store, tikv) {
+        return tikv.store(&config.data, genesis, &config.name);
+    }
+    let opened = Embedded::open(&config.data, Arc::clone(genesis)).map_err(store_failure)?;
+    Ok(Arc::new(opened))
 }
 
 fn read_genesis(path: &Path) -> Result<Genesis, Failure> {

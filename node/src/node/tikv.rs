@@ -7,7 +7,7 @@ use cairn_ledger::{
     genesis::Genesis,
     ids::{ChainId, Position},
 };
-use cairn_tikv::{ClaimError, Client, Settings, Space, TlsFiles, Trouble};
+use cairn_tikv::{Called, ClaimError, Client, Settings, Space, TlsFiles, Trouble};
 
 use super::store_failure;
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
     config::TikvConfig,
     exit::{ExitCode, Failure},
     mesh::{Channel, Mesh, Peer},
+    metrics::Metrics,
     order::{
         Order,
         forward::Transport,
@@ -39,14 +40,22 @@ pub(super) struct Tikv {
 
 impl Tikv {
     /// Connects, and takes the prefix for the chain.
-    pub(super) fn open(config: &TikvConfig, chain: ChainId) -> Result<Self, Failure> {
+    pub(super) fn open(
+        config: &TikvConfig,
+        chain: ChainId,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, Failure> {
         let tls = config.tls.as_ref().map(|tls| TlsFiles {
             authority: tls.ca_file.clone(),
             certificate: tls.certificate_file.clone(),
             key: tls.key_file.clone(),
         });
         let settings = Settings { tls, ..Settings::of(config.pd.clone()) };
-        let client = Client::open(settings)
+        let calls = metrics.tikv_calls.clone();
+        let observer = move |called: &Called| {
+            calls.with_label_values(&[called.kind, called.outcome]).observe(called.seconds);
+        };
+        let client = Client::open_observed(settings, Arc::new(observer))
             .map_err(|error| Failure::new(ExitCode::Config, format!("[tikv]: {error}")))?;
         let started = Stopwatch::start();
         loop {

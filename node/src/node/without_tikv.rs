@@ -11,6 +11,7 @@ use crate::{
     config::TikvConfig,
     exit::{ExitCode, Failure},
     mesh::{Mesh, Peer},
+    metrics::Metrics,
     order::Order,
     store::Store,
 };
@@ -20,7 +21,11 @@ use crate::{
 pub(super) enum Tikv {}
 
 impl Tikv {
-    pub(super) fn open(_config: &TikvConfig, _chain: ChainId) -> Result<Self, Failure> {
+    pub(super) fn open(
+        _config: &TikvConfig,
+        _chain: ChainId,
+        _metrics: &Arc<Metrics>,
+    ) -> Result<Self, Failure> {
         Err(Failure::new(
             ExitCode::Config,
             "[tikv]: this cairn was built without TiKV; one built with `--features tikv` would be fine, or order = \"raft\" and store = \"embedded\"",
