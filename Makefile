@@ -13,21 +13,32 @@ DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 help: ## Lists what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
+# BACKEND=tikv: log and state in TiKV, with PD and three stores of the demo's own.
+BACKEND ?= embedded
+
 .PHONY: demo
-demo: ## Starts a federation of four validators and tells its story
+demo: $(if $(filter tikv,$(BACKEND)),tikv-build) ## Starts a federation of four validators and tells its story; BACKEND=tikv has it in TiKV
 	@echo "building cairn (release) ..."
-	@cargo build --release --quiet --locked --bin cairn
-	@e2e/demo.sh target/release/cairn
+	@cargo build --release --quiet --locked --bin cairn --package cairn-node $(if $(filter tikv,$(BACKEND)),--features tikv)
+	@BACKEND=$(BACKEND) e2e/demo.sh target/release/cairn
+
+.PHONY: tikv-build
+tikv-build: # PD and stores that speak TiKV's protocol, for tests and development; some minutes, once
+	@ln -sfn "$$(e2e/tikv/build.sh | tail -n 1)" "$(TOOLS)/tikv"
+
+.PHONY: tikv
+tikv: tikv-build ## Starts a PD and three stores on 127.0.0.1:23790, until Ctrl-C
+	@"$(TOOLS)/tikv/cairn-tikv-dev" up target/tikv --base-port 23790
 
 .PHONY: test
-test: check test-rust test-driver test-driver-python test-openapi test-wasm test-demo test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
+test: check test-rust test-driver test-driver-python test-openapi test-wasm test-demo test-demo-tikv test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
 	@echo "make test: all passed"
 
 # One set of features for everything in the workspace, so that nothing is built twice.
-TEST := cargo test --workspace --locked
+TEST := cargo test --workspace --locked --features cairn-node/tikv
 
 .PHONY: test-rust
-test-rust:
+test-rust: tikv-build
 	CAIRN_SIM_SEEDS=$(SIMULATION_SEEDS) $(TEST)
 
 .PHONY: test-planted
@@ -54,6 +65,10 @@ test-openapi: debug # API v2 does what its OpenAPI document says, asked properly
 test-demo: debug # the demo's exit code is honest
 	BASE_PORT=25984 e2e/demo.sh target/debug/cairn
 
+.PHONY: test-demo-tikv
+test-demo-tikv: debug tikv-build # the same story on TiKV, and a store that is killed
+	BACKEND=tikv BASE_PORT=25984 e2e/demo.sh target/debug/cairn
+
 # The verifier for browsers and Node. `Error 3`: the target is missing and cannot be had.
 WASM_TARGET := wasm32-unknown-unknown
 WASM := target/$(WASM_TARGET)/wasm/cairn_verifier_wasm.wasm
@@ -75,6 +90,8 @@ test-wasm: debug # the module in Node: the vectors, and a receipt of a running f
 check: $(DENY) ## Format, lints, licences: looks, never writes
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	@! cargo tree --quiet --locked --package cairn-node --edges normal | grep -q tikv-client || \
+	  { echo "the default build has tikv-client in it; only the feature tikv may" >&2; exit 1; }
 	@cargo fetch --quiet --locked
 	$(DENY) --offline --config .deny.toml check licenses bans sources
 

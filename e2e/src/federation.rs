@@ -12,6 +12,15 @@ use tokio::{
     process::{Child, Command},
 };
 
+/// What a federation is made of.
+pub(crate) struct Kinds {
+    pub(crate) validators: u16,
+    pub(crate) order: String,
+    pub(crate) store: String,
+    /// Where TiKV is, if one runs already.
+    pub(crate) pd: Option<String>,
+}
+
 /// Running validators.
 pub(crate) struct Federation {
     child: Child,
@@ -30,11 +39,15 @@ impl Federation {
         cairn: &Path,
         data: &Path,
         base_port: u16,
-        validators: u16,
+        kinds: &Kinds,
     ) -> anyhow::Result<Self> {
+        let Kinds { validators, order, store, pd } = kinds;
+        let validators = *validators;
         let start = Instant::now();
         let mut child = Command::new(cairn)
             .args(["dev", "--validators", &validators.to_string()])
+            .args(["--order", order, "--store", store])
+            .args(pd.iter().flat_map(|pd| ["--pd", pd]))
             .args(["--base-port", &base_port.to_string()])
             .arg("--data")
             .arg(data)

@@ -48,6 +48,15 @@ struct Flags {
     /// Connections in the runs with one a request.
     #[arg(long, default_value_t = 256)]
     single_connections: usize,
+    /// Which log: raft or tikv.
+    #[arg(long, default_value = "raft")]
+    order: String,
+    /// Which store: embedded or tikv.
+    #[arg(long, default_value = "embedded")]
+    store: String,
+    /// PD of the TiKV cluster for them (`make tikv` starts one).
+    #[arg(long, value_name = "HOST:PORT")]
+    pd: Option<String>,
     /// First port.
     #[arg(long, default_value_t = 29_984)]
     base_port: u16,
@@ -57,6 +66,19 @@ struct Flags {
     /// For people or for programs.
     #[arg(long, default_value = "table", value_parser = ["table", "json"])]
     output: String,
+}
+
+impl Flags {
+    /// What the federation is made of.
+    fn kinds(&self) -> federation::Kinds {
+        let Self { validators, order, store, pd, .. } = self;
+        federation::Kinds {
+            validators: *validators,
+            order: order.clone(),
+            store: store.clone(),
+            pd: pd.clone(),
+        }
+    }
 }
 
 fn main() -> anyhow::Result<()> {
@@ -89,7 +111,7 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
 
     eprintln!("starting {} validators ...", flags.validators);
     let mut federation =
-        Federation::start(&flags.cairn, data, flags.base_port, flags.validators).await?;
+        Federation::start(&flags.cairn, data, flags.base_port, &flags.kinds()).await?;
     let addresses = federation.addresses();
     let idle = federation.resident_mib()?;
 
@@ -127,7 +149,7 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
     eprintln!("killing all, starting again ...");
     federation.kill().await?;
     let mut federation =
-        Federation::start(&flags.cairn, data, flags.base_port, flags.validators).await?;
+        Federation::start(&flags.cairn, data, flags.base_port, &flags.kinds()).await?;
     let restart = federation.ready_after;
     same_height(&federation.addresses()).await?;
     federation.stop().await?;
@@ -149,7 +171,7 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
 
     let ratio = |measured: &Measured| measured.rate() * f64::from(flags.validators) / yardstick;
     let report = json!({
-        "validators": flags.validators, "payload_bytes": flags.payload, "committed": committed,
+        "validators": flags.validators, "order": flags.order, "store": flags.store, "payload_bytes": flags.payload, "committed": committed,
         "batched": {"per_request": flags.batch, "rate": fast.rate(), "p50_ms": fast.latency_ms(0.5), "p99_ms": fast.latency_ms(0.99), "failed": fast.failed, "r1": ratio(&fast)},
         "single": {"rate": ones.rate(), "p50_ms": ones.latency_ms(0.5), "p99_ms": ones.latency_ms(0.99), "failed": ones.failed, "r1": ratio(&ones)},
         "half_load": {"rate": half.rate(), "p50_ms": half.latency_ms(0.5), "p99_ms": half.latency_ms(0.99), "p999_ms": half.latency_ms(0.999), "failed": half.failed},
@@ -163,8 +185,8 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
         return Ok(());
     }
     println!(
-        "committed CREATE a second, {} validators, {}-byte payload:",
-        flags.validators, flags.payload
+        "committed CREATE a second, {} validators, order {}, store {}, {}-byte payload:",
+        flags.validators, flags.order, flags.store, flags.payload
     );
     let row = |name: &str, m: &Measured| {
         println!(

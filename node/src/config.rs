@@ -20,8 +20,10 @@ use crate::{
 };
 
 mod api;
+mod tikv;
 
 pub use api::ApiConfig;
+pub use tikv::{TikvConfig, TikvTls};
 
 /// Which log orders the transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -31,6 +33,8 @@ pub enum OrderKind {
     Raft,
     /// In this process: for a chain of one validator.
     Memory,
+    /// In a TiKV cluster, for ledgers that outgrow one machine.
+    Tikv,
 }
 
 impl fmt::Display for OrderKind {
@@ -38,6 +42,26 @@ impl fmt::Display for OrderKind {
         f.write_str(match self {
             Self::Raft => "raft",
             Self::Memory => "memory",
+            Self::Tikv => "tikv",
+        })
+    }
+}
+
+/// Where blocks and the state after them are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// In files of this validator's own volume, unspent outputs in memory.
+    Embedded,
+    /// In a TiKV cluster, for ledgers that outgrow one machine.
+    Tikv,
+}
+
+impl fmt::Display for StoreKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Embedded => "embedded",
+            Self::Tikv => "tikv",
         })
     }
 }
@@ -76,6 +100,10 @@ pub struct Config {
     pub peers: BTreeMap<String, String>,
     /// Which log.
     pub order: OrderKind,
+    /// Which store.
+    pub store: StoreKind,
+    /// The TiKV cluster; there whenever log or store are in one.
+    pub tikv: Option<TikvConfig>,
     /// How much may wait for a decision.
     pub intake: IntakeLimits,
     /// Most event streams at a time.
@@ -111,6 +139,9 @@ pub struct Overrides {
     /// Which log orders the transactions
     #[arg(long, env = "CAIRN_ORDER")]
     pub order: Option<OrderKind>,
+    /// Where blocks and the state after them are
+    #[arg(long, env = "CAIRN_STORE")]
+    pub store: Option<StoreKind>,
     /// What is logged: error, warn, info, debug, trace, or directives like "info,cairn_node=debug"
     #[arg(long, env = "CAIRN_LOG", value_name = "LEVEL")]
     pub log: Option<String>,
@@ -131,6 +162,10 @@ struct Written {
     peers: BTreeMap<String, String>,
     #[serde(default)]
     order: Option<OrderKind>,
+    #[serde(default)]
+    store: Option<StoreKind>,
+    #[serde(default)]
+    tikv: Option<tikv::Written>,
     #[serde(default)]
     intake: WrittenIntake,
     #[serde(default)]
@@ -190,6 +225,8 @@ impl Config {
             api,
             peers,
             order,
+            store,
+            tikv,
             intake,
             streams,
             log,
@@ -214,6 +251,14 @@ impl Config {
         let log = overrides.log.clone().or(log).unwrap_or_else(|| "info".to_owned());
         tracing_subscriber::EnvFilter::try_new(&log)
             .map_err(|_| format!("log: {log:?} is no level; info is one"))?;
+        let order = overrides.order.or(order).unwrap_or(OrderKind::Raft);
+        let store = overrides.store.or(store).unwrap_or(StoreKind::Embedded);
+        let tikv = tikv.map(|tikv| tikv.checked(base)).transpose()?;
+        if tikv.is_none() && (order == OrderKind::Tikv || store == StoreKind::Tikv) {
+            return Err(format!(
+                "order is \"{order}\" and store is \"{store}\", and [tikv] is missing; [tikv] with pd = [\"host:2379\"] says where it is"
+            ));
+        }
         // A path given as a flag is relative to where the command runs, as everywhere.
         let file = |flag: &Option<PathBuf>, written: PathBuf| {
             flag.clone().unwrap_or_else(|| base.join(written))
@@ -227,7 +272,9 @@ impl Config {
             listen,
             api: api.checked(base)?,
             peers,
-            order: overrides.order.or(order).unwrap_or(OrderKind::Raft),
+            order,
+            store,
+            tikv,
             intake: intake.checked()?,
             streams: streams.checked()?,
             log,
@@ -354,6 +401,7 @@ mod tests {
         assert_eq!((config.order, config.log.as_str()), (OrderKind::Raft, "info"));
         assert!(config.peers.is_empty());
         assert_eq!(config.streams, 2048);
+        assert_eq!((config.store, config.tikv), (StoreKind::Embedded, None));
     }
 
     #[test]
@@ -382,6 +430,20 @@ mod tests {
     }
 
     #[test]
+    fn a_tikv_cluster_has_endpoints_and_a_prefix() {
+        let text = format!(
+            "{LEAST}order = 'tikv'\nstore = 'tikv'\n[tikv]\npd = ['pd-0:2379', 'pd-1:2379']\n[tikv.tls]\nca_file = 'ca.pem'\ncertificate_file = 'c.pem'\nkey_file = '/keys/k.pem'\n"
+        );
+        let config = parse(&text).unwrap();
+        assert_eq!((config.order, config.store), (OrderKind::Tikv, StoreKind::Tikv));
+        let tikv = config.tikv.unwrap();
+        assert_eq!((tikv.pd.len(), tikv.prefix.as_str(), tikv.collect_garbage), (2, "cairn", true));
+        let tls = tikv.tls.unwrap();
+        assert_eq!(tls.ca_file, Path::new("/etc/cairn/ca.pem"), "relative to the file");
+        assert_eq!(tls.key_file, Path::new("/keys/k.pem"), "or absolute");
+    }
+
+    #[test]
     fn what_makes_no_sense_is_said_with_its_field() {
         #[rustfmt::skip]
         let table = [
@@ -392,7 +454,13 @@ mod tests {
             ("[peers]\nBob = 'bob:1'",               "peers",               "no DNS label"),
             ("[peers]\nbob = 'bob'",                 "peers.bob",           "no port"),
             ("[peers]\nbob = 'bob:0'",               "peers.bob",           "port 0"),
-            ("order = 'tikv'",                       "tikv",                "an order that is not there"),
+            ("order = 'kafka'",                      "kafka",               "an order that is not there"),
+            ("order = 'tikv'",                       "[tikv]",              "no cluster for the log"),
+            ("store = 'tikv'",                       "[tikv]",              "no cluster for the store"),
+            ("[tikv]\npd = []",                      "tikv.pd",             "no endpoint"),
+            ("[tikv]\npd = ['pd']",                  "tikv.pd[0]",          "no port"),
+            ("[tikv]\npd = ['pd:1']\nprefix = 'a/b'", "tikv.prefix",         "no name"),
+            ("[tikv]\npd = ['pd:1']\n[tikv.tls]\nca_file = 'a'", "certificate_file", "half of TLS"),
             ("log = 'a=b=c'",                        "log",                 "no level"),
             ("[intake]\ntransactions = 0",           "intake.transactions", "nothing fits"),
             ("[intake]\nbytes = 10",                 "intake.bytes",        "not one fits"),

@@ -29,6 +29,10 @@ pub struct Metrics {
     pub round: IntGauge,
     /// Whether this validator may sign: 1 or 0.
     pub voting: IntGauge,
+    /// Whether the store answers: 1 or 0. One on this machine always does.
+    pub store_reachable: IntGauge,
+    /// Calls of TiKV, by `kind` and `outcome` (`yes`, `refused`, `unreachable`, `bug`).
+    pub tikv_calls: HistogramVec,
     /// Decided blocks whose certificate lacks this validator's signature, by `validator`.
     pub votes_missing: IntCounterVec,
     /// From a transaction's arrival here to the block that holds it being stored here.
@@ -127,6 +131,16 @@ impl Metrics {
             height: make.gauge("cairn_height", "Height of the last stored block"),
             round: make.gauge("cairn_round", "Round of the height being decided"),
             voting: make.gauge("cairn_voting", "1 when this validator may sign, else 0"),
+            store_reachable: make
+                .gauge("cairn_store_reachable", "1 while the store answers, else 0"),
+            tikv_calls: make.put(HistogramVec::new(
+                HistogramOpts::new(
+                    "cairn_tikv_call_seconds",
+                    "Calls of TiKV, their retries included",
+                )
+                .buckets(LATENCY_SECONDS.to_vec()),
+                &["kind", "outcome"],
+            )),
             votes_missing: make.counters(
                 "cairn_votes_missing_total",
                 "Decided blocks whose certificate lacks the validator's signature",
@@ -252,6 +266,8 @@ impl Metrics {
             height,
             round,
             voting,
+            store_reachable,
+            tikv_calls,
             votes_missing,
             commit_latency,
             block_interval,
@@ -280,10 +296,12 @@ impl Metrics {
             build_info,
             start_time,
         } = self;
-        let all: [&dyn Collector; 30] = [
+        let all: [&dyn Collector; 32] = [
             height,
             round,
             voting,
+            store_reachable,
+            tikv_calls,
             votes_missing,
             commit_latency,
             block_interval,

@@ -31,7 +31,7 @@ use crate::{
         shell::{ChainStatus, Fatal, Parts, Shell},
     },
     clock::Stopwatch,
-    config::{Config, OrderKind},
+    config::{Config, OrderKind, StoreKind},
     exit::{ExitCode, Failure},
     intake::Intake,
     keys,
@@ -39,14 +39,23 @@ use crate::{
     metrics::Metrics,
     order::{
         Order,
+        forward::Transport,
         memory::Memory,
-        raft::{OrderOpenError, Raft, RaftConfig, Transport},
+        raft::{OrderOpenError, Raft, RaftConfig},
     },
     query::Query,
     search::Search,
     store::{Located, Store, StoreError, embedded::Embedded},
     streams::StreamLimits,
 };
+
+#[cfg(feature = "tikv")]
+mod tikv;
+#[cfg(not(feature = "tikv"))]
+#[path = "node/without_tikv.rs"]
+mod tikv;
+
+use tikv::Tikv;
 
 /// A node that is further behind the best that a peer has shown is not ready.
 const READY_WITHIN_BLOCKS: u64 = 3;
@@ -115,6 +124,8 @@ struct Opened {
     me: Peer,
     member_key: SigningKey,
     store: Arc<dyn Store>,
+    /// There when log or store are in one.
+    tikv: Option<Tikv>,
     doors: Doors,
 }
 
@@ -174,13 +185,46 @@ impl Opened {
             let path = config.data.display();
             Failure::new(ExitCode::DataDirectory, format!("{path} cannot be made: {error}"))
         })?;
-        let store = Embedded::open(&config.data, Arc::clone(&genesis)).map_err(store_failure)?;
-        Ok(Self { genesis, me, member_key, store: Arc::new(store), doors })
+        let wanted = config.order == OrderKind::Tikv || config.store == StoreKind::Tikv;
+        let tikv = match config.tikv.as_ref().filter(|_| wanted) {
+            Some(cluster) => Some(Tikv::open(cluster, genesis.chain(), &doors.api.metrics)?),
+            None => None,
+        };
+        let store = store(config, &genesis, tikv.as_ref())?;
+        Ok(Self { genesis, me, member_key, store, tikv, doors })
     }
 
     fn signing(&self, config: &Config) -> Result<Signing, Failure> {
         open_signing(&config.data, &self.genesis, self.me, self.store.tip().0.height)
     }
+}
+
+/// The store of a validator that does not run.
+///
+/// # Errors
+/// One sentence, and the exit code for it.
+pub(crate) fn open_store(
+    config: &Config,
+    genesis: &Arc<Genesis>,
+) -> Result<Arc<dyn Store>, Failure> {
+    let cluster = config.tikv.as_ref().filter(|_| config.store == StoreKind::Tikv);
+    let tikv = match cluster {
+        Some(cluster) => Some(Tikv::open(cluster, genesis.chain(), &Arc::default())?),
+        None => None,
+    };
+    store(config, genesis, tikv.as_ref())
+}
+
+fn store(
+    config: &Config,
+    genesis: &Arc<Genesis>,
+    tikv: Option<&Tikv>,
+) -> Result<Arc<dyn Store>, Failure> {
+    if let (StoreKind::Tikv, Some(tikv)) = (config.store, tikv) {
+        return tikv.store(&config.data, genesis, &config.name);
+    }
+    let opened = Embedded::open(&config.data, Arc::clone(genesis)).map_err(store_failure)?;
+    Ok(Arc::new(opened))
 }
 
 fn read_genesis(path: &Path) -> Result<Genesis, Failure> {
@@ -279,14 +323,20 @@ impl Running {
         signing: Signing,
         ports: Ports,
     ) -> Result<Self, Failure> {
-        let Opened { genesis, me, member_key, store, doors } = opened;
+        let Opened { genesis, me, member_key, store, tikv, doors } = opened;
         let not_voting_because = signing.not_because.clone();
         let metrics = Arc::clone(&doors.api.metrics);
         let addresses = addresses(&config, &genesis, me)?;
         let mesh =
             Mesh::new(MeshConfig { genesis: Arc::clone(&genesis), me, member_key, addresses });
-        let opening =
-            Opening { config: &config, genesis: &genesis, me, mesh: &mesh, metrics: &metrics };
+        let opening = Opening {
+            config: &config,
+            genesis: &genesis,
+            me,
+            mesh: &mesh,
+            metrics: &metrics,
+            tikv: tikv.as_ref(),
+        };
         let (order, order_failed) = opening.order(&signing, store.tip().0.order).await?;
         let intake = open_intake(&config, &order, &store, &metrics);
         let Signing { member: _, key, from, journal, replay, not_because: _ } = signing;
@@ -313,6 +363,7 @@ impl Running {
             not_voting_because,
             mesh: Arc::clone(&mesh),
             order: Arc::clone(&order),
+            store: Arc::clone(&store),
             intake: Arc::clone(&intake),
             metrics: Arc::clone(&metrics),
             since: Stopwatch::start(),
@@ -338,6 +389,11 @@ impl Running {
             tokio::spawn(serve(listener, router, serving, stop.clone()))
         }));
         servers.push(tokio::spawn(telling.keep_telling(shell.status(), status_sender)));
+        if let Some(tikv) = tikv
+            && config.tikv.as_ref().is_some_and(|tikv| tikv.collect_garbage)
+        {
+            tokio::spawn(tikv.collect_garbage());
+        }
         tracing::info!(validator = config.name, api = %config.listen.api, "serving");
         Ok(Self { shell, order, order_failed, mesh, intake, store, search, stop_serving, servers })
     }
@@ -457,6 +513,7 @@ struct Opening<'a> {
     me: Peer,
     mesh: &'a Arc<Mesh>,
     metrics: &'a Metrics,
+    tikv: Option<&'a Tikv>,
 }
 
 /// A log, and a watch that says when it has failed for good.
@@ -466,6 +523,11 @@ impl Opening<'_> {
     async fn order(&self, signing: &Signing, tip: Position) -> Result<OpenedOrder, Failure> {
         let validators = self.genesis.validators().len();
         match self.config.order {
+            OrderKind::Tikv => {
+                let tikv = self.tikv.expect("the configuration was checked");
+                let order = tikv.order(self.genesis, self.me, tip, self.mesh);
+                Ok((order, watch::channel(None).1))
+            }
             OrderKind::Memory if validators > 1 => Err(Failure::new(
                 ExitCode::Config,
                 format!(
@@ -500,7 +562,7 @@ impl Opening<'_> {
         };
         let (raft, service) = opened.map_err(order_failure)?;
         raft.count_syncs(self.metrics.fsync.with_label_values(&["raft"]));
-        self.mesh.serve(Channel::Raft, service);
+        self.mesh.serve(Channel::Order, service);
         let (failed, has_failed) = watch::channel(None);
         let watched = Arc::clone(&raft);
         tokio::spawn(async move {
@@ -525,6 +587,7 @@ struct Telling {
     not_voting_because: Option<String>,
     mesh: Arc<Mesh>,
     order: Arc<dyn Order>,
+    store: Arc<dyn Store>,
     intake: Arc<Intake>,
     metrics: Arc<Metrics>,
     since: Stopwatch,
@@ -583,7 +646,11 @@ impl Telling {
         let peers = self.mesh.connected();
         let behind = chain.best_peer.0.saturating_sub(chain.tip.height.0);
         let alone = self.genesis.validators().len() == 1;
-        let not_ready_because = if behind > READY_WITHIN_BLOCKS {
+        let trouble = self.store.trouble();
+        self.metrics.store_reachable.set(i64::from(trouble.is_none()));
+        let not_ready_because = if let Some(why) = trouble {
+            Some(format!("the store cannot be reached: {why}"))
+        } else if behind > READY_WITHIN_BLOCKS {
             Some(format!("{behind} blocks behind the best peer"))
         } else if !alone && peers.is_empty() && self.since.elapsed() < PEERS_WITHIN {
             Some("no peer has answered yet".to_owned())
@@ -680,7 +747,7 @@ fn journal_failure(error: journal::JournalError) -> Failure {
 fn fatal_failure(fatal: Fatal) -> Failure {
     let code = match &fatal {
         Fatal::DiskFull(_) => ExitCode::DiskFull,
-        Fatal::Storage(_) => ExitCode::StorageFailed,
+        Fatal::Storage(_) | Fatal::Interrupted(_) => ExitCode::StorageFailed,
         Fatal::Safety(_) => ExitCode::SafetyViolated,
         Fatal::Bug(_) => ExitCode::Failed,
     };

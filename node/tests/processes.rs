@@ -6,6 +6,8 @@
 
 #[path = "processes/access.rs"]
 mod access;
+#[path = "processes/away.rs"]
+mod away;
 #[path = "processes/client.rs"]
 mod client;
 #[path = "processes/commands.rs"]
@@ -20,3 +22,8 @@ mod idle;
 mod streams;
 #[path = "processes/trouble.rs"]
 mod trouble;
+
+/// What a federation is made with by default.
+fn backend() -> federation::Backend {
+    federation::Backend { order: "raft", store: "embedded", section: String::new() }
+}

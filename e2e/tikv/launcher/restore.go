@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,7 +44,15 @@ func restoreLocks(bundle *mvcc.DBBundle, raftDB *badger.DB, kvPath, raftPath str
 	if meta != nil {
 		offset = binary.LittleEndian.Uint64(meta)
 	}
-	from, err := restoreFrom(offset, raftPath)
+	oldest, err := oldestLog(raftPath)
+	if err != nil {
+		return err
+	}
+	// A store without a dump has written its first file, 0 or 1, itself.
+	if file := offset >> 32; file < oldest && !(meta == nil && oldest == 1) {
+		return fmt.Errorf("the log since their last dump begins in file %d, the oldest left is %d", file, oldest)
+	}
+	from := restoreFrom(offset, oldest)
 	if err != nil {
 		return err
 	}
@@ -65,26 +74,25 @@ func restoreLocks(bundle *mvcc.DBBundle, raftDB *badger.DB, kvPath, raftPath str
 	return err
 }
 
-// restoreFrom is the beginning of a file well before the dump's offset.
-func restoreFrom(offset uint64, raftPath string) (uint64, error) {
+// restoreFrom is the beginning of a file some way before the dump's offset.
+func restoreFrom(offset, oldest uint64) uint64 {
 	file := offset >> 32
-	file -= min(file, restoreFilesBefore)
+	return max(file-min(file, restoreFilesBefore), oldest) << 32
+}
+
+// oldestLog is the number of the first value log file.
+func oldestLog(raftPath string) (uint64, error) {
 	entries, err := os.ReadDir(raftPath)
 	if err != nil {
 		return 0, err
 	}
-	oldest, found := uint64(0), false
 	for _, entry := range entries {
-		name, isLog := strings.CutSuffix(entry.Name(), ".vlog")
-		var number uint64
-		if _, err := fmt.Sscanf(name, "%d", &number); !isLog || err != nil {
-			continue
-		}
-		if !found || number < oldest {
-			oldest, found = number, true
+		// In order: they are numbered with leading zeros.
+		if name, isLog := strings.CutSuffix(entry.Name(), ".vlog"); isLog {
+			return strconv.ParseUint(name, 10, 32)
 		}
 	}
-	return max(file, oldest) << 32, nil
+	return 0, nil
 }
 
 // appliedEntries says for each applied raft entry at which position of the log

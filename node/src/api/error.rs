@@ -50,6 +50,8 @@ pub(super) enum Failure {
     Trouble(String),
     #[error("{0}: no transaction is taken in until there is room; reading goes on")]
     StorageFull(String),
+    #[error("the store does not answer now: {0}; trying again is right")]
+    StoreUnavailable(String),
     #[error(
         "output {} of {} is being spent by transaction {by}, which waits for a decision",
         output.index,
@@ -120,6 +122,7 @@ impl From<StoreError> for Failure {
     fn from(trouble: StoreError) -> Self {
         match trouble {
             StoreError::Full { .. } => Self::StorageFull(trouble.to_string()),
+            StoreError::Unreachable(why) => Self::StoreUnavailable(why),
             other => Self::Trouble(other.to_string()),
         }
     }
@@ -150,6 +153,9 @@ impl Failure {
             }
             Self::StorageFull(_) => {
                 (StatusCode::INSUFFICIENT_STORAGE, "STORAGE_FULL", "the disk is full")
+            }
+            Self::StoreUnavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "STORE_UNAVAILABLE", "the store does not answer")
             }
             Self::InputPending { .. } => {
                 (StatusCode::CONFLICT, "INPUT_PENDING", "an input is being spent")

@@ -703,10 +703,13 @@ async fn what_v2_adds_to_a_refusal_helps_its_submitter() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_no_unknown_trouble() {
+async fn a_full_disk_and_a_store_that_is_away_are_no_unknown_trouble() {
     let failure = Failure::from(StoreError::Full { path: "blocks".to_owned() });
     let codes = (failure.code(), failure.v1().status().as_u16(), failure.v2().status().as_u16());
     assert_eq!(codes, ("STORAGE_FULL", 507, 507));
+    let failure = Failure::from(StoreError::Unreachable("away".to_owned()));
+    let codes = (failure.code(), failure.v1().status().as_u16(), failure.v2().status().as_u16());
+    assert_eq!(codes, ("STORE_UNAVAILABLE", 503, 503));
 }
 
 /// A CREATE that is signed by key 1 and says this.

@@ -117,7 +117,7 @@ pub(super) fn take(arrived: &mut BytesMut) -> Result<Option<Frame>, FrameError> 
 }
 
 fn channel_of(byte: u8) -> Option<Channel> {
-    [Channel::Chain, Channel::Raft, Channel::Blocks].into_iter().find(|c| *c as u8 == byte)
+    [Channel::Chain, Channel::Order, Channel::Blocks].into_iter().find(|c| *c as u8 == byte)
 }
 
 fn kind_of(byte: u8) -> Option<Kind> {
@@ -132,7 +132,7 @@ mod tests {
 
     fn frame(payload: &[u8]) -> Frame {
         Frame {
-            channel: Channel::Raft,
+            channel: Channel::Order,
             kind: Kind::Request,
             id: 0x0102_0304_0506_0708,
             payload: Bytes::copy_from_slice(payload),

@@ -52,8 +52,8 @@ pub type Peer = u16;
 pub enum Channel {
     /// Proposals, votes, status: small, urgent, lossy.
     Chain = 1,
-    /// Raft's own requests.
-    Raft = 2,
+    /// Between those who keep the log: Raft's own requests, batches for whoever writes it.
+    Order = 2,
     /// Certified blocks and bodies, on request.
     Blocks = 3,
 }
@@ -121,7 +121,7 @@ impl Services {
     fn slot(&self, channel: Channel) -> &OnceLock<Arc<dyn Service>> {
         match channel {
             Channel::Chain => &self.0[0],
-            Channel::Raft => &self.0[1],
+            Channel::Order => &self.0[1],
             Channel::Blocks => &self.0[2],
         }
     }

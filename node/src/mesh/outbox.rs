@@ -96,7 +96,7 @@ impl Outbox {
                 return Err(Unsent::Closed);
             }
             match frame.channel {
-                Channel::Chain | Channel::Raft => queues.urgent.push(frame)?,
+                Channel::Chain | Channel::Order => queues.urgent.push(frame)?,
                 Channel::Blocks => queues.bulk.push(frame)?,
             }
         }
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn votes_and_the_log_overtake_blocks() {
         let outbox = Outbox::new();
-        let order = [(Channel::Blocks, 1), (Channel::Chain, 2), (Channel::Raft, 3)];
+        let order = [(Channel::Blocks, 1), (Channel::Chain, 2), (Channel::Order, 3)];
         for (channel, id) in order {
             outbox.push(frame(channel, id, 10)).unwrap();
         }
@@ -179,7 +179,7 @@ mod tests {
         #[rustfmt::skip]
         let table = [
             (Channel::Chain,  10,        URGENT.frames, "by frames"),
-            (Channel::Raft,   1 << 20,   31,            "by bytes: heads count too"),
+            (Channel::Order,   1 << 20,   31,            "by bytes: heads count too"),
             (Channel::Blocks, 4 << 20,   7,             "by bytes"),
         ];
         for (channel, size, fit, why) in table {

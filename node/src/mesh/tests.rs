@@ -120,7 +120,7 @@ async fn four_validators_meet_and_talk() {
         let declined = AskError::Declined { peer: to, reason: "not today".to_owned() };
         assert_eq!(ask(b"no").await, Err(declined));
     }
-    let unserved = nodes[0].mesh.ask(1, Channel::Raft, Bytes::new(), DEADLINE).await;
+    let unserved = nodes[0].mesh.ask(1, Channel::Order, Bytes::new(), DEADLINE).await;
     assert!(matches!(unserved, Err(AskError::Declined { peer: 1, .. })), "{unserved:?}");
     assert!(!nodes[1].mesh.send(1, Channel::Chain, Bytes::new()), "to itself");
     assert!(!nodes[1].mesh.send(99, Channel::Chain, Bytes::new()), "to nobody");

@@ -13,6 +13,7 @@ use cairn_ledger::{
 };
 use tokio::sync::watch;
 
+pub mod forward;
 pub mod memory;
 pub mod raft;
 #[cfg(feature = "tikv")]

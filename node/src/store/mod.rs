@@ -18,6 +18,7 @@ use tokio::sync::watch;
 pub mod embedded;
 mod files;
 pub mod memory;
+pub mod patient;
 mod pending;
 mod recent;
 mod rows;
@@ -60,7 +61,7 @@ pub enum StoreError {
     #[error("{0}")]
     Foreign(String),
     /// The backend does not answer now; asking again is right, a `commit` with the same block too.
-    #[error("STORE_UNAVAILABLE: {0}")]
+    #[error("the store does not answer: {0}")]
     Unreachable(String),
 }
 
@@ -178,6 +179,11 @@ pub trait Store: Send + Sync + 'static {
         spent: Spent,
         most: usize,
     ) -> Result<Vec<OutputReference>, StoreError>;
+
+    /// Why the backend cannot be reached, while it cannot.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 
     /// What was read led to another state than the federation's: the next opening compares
     /// every row with the blocks before it serves any. Where rows cannot be changed by others,

@@ -22,6 +22,17 @@ use serde_json::Value;
 
 use super::client::{Client, asset_and_transfer, id_of};
 
+/// Where a federation's log and state are.
+pub(crate) struct Backend {
+    pub(crate) order: &'static str,
+    pub(crate) store: &'static str,
+    /// More of the configuration.
+    pub(crate) section: String,
+}
+
+/// What the log calls whoever writes it.
+const LEADERS: [&str; 2] = ["leader", "sequencer"];
+
 /// What has not happened by then will not happen.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -271,13 +282,18 @@ pub(crate) struct Federation {
 impl Federation {
     /// Writes keys, genesis and configurations; starts nothing.
     pub(crate) fn found(test: &str, validators: usize) -> Self {
+        Self::found_in(test, validators, &super::backend())
+    }
+
+    /// The same with a log and a store of the test's choice.
+    pub(crate) fn found_in(test: &str, validators: usize, backend: &Backend) -> Self {
         let scratch = Scratch::new(test);
         let nodes: Vec<_> = (0..validators).map(|at| place(&scratch.0, at)).collect();
         let members = nodes.iter().map(found_member).collect();
         let genesis = Genesis::new(test.to_owned(), clock::random(), members).unwrap();
         fs::write(scratch.0.join("genesis.json"), genesis.to_json()).unwrap();
         for node in &nodes {
-            fs::write(node.config(), config(node, &nodes)).unwrap();
+            fs::write(node.config(), config(node, &nodes, backend)).unwrap();
         }
         Self { nodes, genesis, scratch }
     }
@@ -308,7 +324,9 @@ impl Federation {
         until("somebody leads", || {
             let said = self.nodes.iter().filter_map(Node::status).find_map(|status| {
                 let order = status["order"].as_str()?;
-                let (_, rest) = order.split_once("leader validator ")?;
+                let (_, rest) = LEADERS
+                    .iter()
+                    .find_map(|leader| order.split_once(&format!("{leader} validator ")))?;
                 rest.split(',').next()?.parse::<usize>().ok()
             })?;
             let name = &self.genesis.validators()[said].name;
@@ -392,15 +410,16 @@ fn found_member(node: &Node) -> Validator {
     }
 }
 
-fn config(node: &Node, nodes: &[Node]) -> String {
+fn config(node: &Node, nodes: &[Node], backend: &Backend) -> String {
+    let Backend { order, store, section } = backend;
     let Node { name, api, events, admin, mesh, .. } = node;
     let others = nodes.iter().filter(|other| other.name != *name);
     let peers: String =
         others.map(|other| format!("{} = \"127.0.0.1:{}\"\n", other.name, other.mesh)).collect();
     format!(
         "name = \"{name}\"\ndata = \"data\"\ngenesis = \"../genesis.json\"\n\
-         member_key = \"member.key\"\norder = \"raft\"\nlog = \"info\"\n\n\
+         member_key = \"member.key\"\norder = \"{order}\"\nstore = \"{store}\"\nlog = \"info\"\n\n\
          [listen]\napi = \"127.0.0.1:{api}\"\napi_events = \"127.0.0.1:{events}\"\n\
-         admin = \"127.0.0.1:{admin}\"\nmesh = \"127.0.0.1:{mesh}\"\n\n[peers]\n{peers}"
+         admin = \"127.0.0.1:{admin}\"\nmesh = \"127.0.0.1:{mesh}\"\n\n[peers]\n{peers}{section}"
     )
 }

@@ -3,6 +3,7 @@
 
 use std::{
     future::Future,
+    ops::Range,
     panic::resume_unwind,
     sync::{
         Arc,
@@ -134,9 +135,9 @@ impl Client {
         &self,
         kind: Kind,
         bytes: usize,
-        key: Option<&[u8]>,
+        among: Option<Range<Vec<u8>>>,
     ) -> Result<Effort, Trouble> {
-        Effort::begin(&self.shared, kind, bytes, key).await
+        Effort::begin(&self.shared, kind, bytes, among).await
     }
 }
 
@@ -174,7 +175,7 @@ impl Shared {
                     continue;
                 }
                 let key = shared.reach.key();
-                let effort = Effort::without_turn(&shared, Kind::Probe, None);
+                let effort = Effort::without_turn(&shared, Kind::Probe);
                 let probe = effort
                     .attempt(|client| async move { Ok(snapshot(&client).await?.get(key).await?) });
                 if let Err(failure) = probe.await {

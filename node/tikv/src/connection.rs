@@ -26,7 +26,7 @@ use crate::{
     trouble::{Failure, Next},
 };
 
-/// Never more often than this, however many calls fail.
+/// One is not replaced before this, and after one that never worked none is made for as long, or longer.
 const GAP_MIN: Duration = Duration::from_millis(250);
 const GAP_MAX: Duration = Duration::from_secs(1);
 
@@ -96,6 +96,7 @@ pub(crate) struct Connection {
     pub(crate) number: u64,
     client: TransactionClient,
     threads: Threads,
+    since: Instant,
     /// It has answered at least once.
     worked: AtomicBool,
 }
@@ -148,7 +149,7 @@ impl Connections {
         Self { settings, current: Mutex::new(current) }
     }
 
-    /// The connection, made if there is none, unless the last one is too young to have failed.
+    /// The connection, made if there is none, unless the last try was a moment ago.
     /// Takes no longer than a request may.
     pub(crate) async fn get(&self, threads: &Threads) -> Result<Arc<Connection>, Failure> {
         let (number, made) = {
@@ -182,6 +183,7 @@ impl Connections {
                 number,
                 client,
                 threads: own,
+                since: Instant::now(),
                 worked: AtomicBool::new(false),
             })),
             Some(Ok(Err(error))) => Err(format!("PD at {endpoint}: {error}")),
@@ -190,20 +192,28 @@ impl Connections {
         }
     }
 
-    /// Whoever comes next makes a new one, unless that one is new already.
+    /// Whoever comes next makes a new one, unless that one is new already: many fail at once, and one
+    /// store that is away must not keep the calls of others waiting for connection after connection.
     pub(crate) fn replace(&self, number: u64, why: &str) {
+        let now = Instant::now();
         let mut current = self.current.lock();
         if current.number != number {
             return;
         }
         let worked = match current.made.get() {
+            Some(Ok(connection)) if now < connection.since + GAP_MIN => return,
             Some(Ok(connection)) => connection.worked.load(Ordering::Relaxed),
             _ => false,
         };
-        current.gap = if worked { GAP_MIN } else { (current.gap * 2).min(GAP_MAX) };
-        current.not_before = Instant::now().max(current.not_before + current.gap);
+        if worked {
+            current.gap = GAP_MIN;
+            current.not_before = now;
+        } else {
+            current.not_before = now + current.gap;
+            current.gap = (current.gap * 2).min(GAP_MAX);
+        }
         current.number += 1;
-        current.why = why.to_owned();
+        why.clone_into(&mut current.why);
         current.made = Arc::default();
         tracing::info!(why, "the connection to TiKV is made anew");
     }

@@ -4,6 +4,7 @@ use std::{
     any::Any,
     future::Future,
     hash::{BuildHasher, Hasher, RandomState},
+    ops::Range,
     sync::Arc,
     time::Duration,
 };
@@ -18,6 +19,7 @@ use tokio::{
 use crate::{
     Trouble,
     client::Shared,
+    orphans,
     settings::KIB_UNDER_WAY_MAX,
     trouble::{Failure, Next},
 };
@@ -107,8 +109,8 @@ pub(crate) struct Effort {
     begun: Instant,
     deadline: Instant,
     attempt_within: Duration,
-    /// One of the keys that it is about.
-    key: Option<Vec<u8>>,
+    /// The keys that it is about lie in there.
+    among: Option<Range<Vec<u8>>>,
     _turn: Arc<Vec<OwnedSemaphorePermit>>,
 }
 
@@ -118,9 +120,10 @@ impl Effort {
         shared: &Arc<Shared>,
         kind: Kind,
         bytes: usize,
-        key: Option<&[u8]>,
+        among: Option<Range<Vec<u8>>>,
     ) -> Result<Self, Trouble> {
-        let mut effort = Self::without_turn(shared, kind, key);
+        let mut effort = Self::without_turn(shared, kind);
+        effort.among = among;
         if kind == Kind::CollectGarbage {
             effort.limit(crate::garbage::WITHIN);
         }
@@ -150,7 +153,7 @@ impl Effort {
     }
 
     /// For what must not wait behind the calls whose trouble it looks into.
-    pub(crate) fn without_turn(shared: &Arc<Shared>, kind: Kind, key: Option<&[u8]>) -> Self {
+    pub(crate) fn without_turn(shared: &Arc<Shared>, kind: Kind) -> Self {
         let begun = Instant::now();
         Self {
             shared: Arc::clone(shared),
@@ -158,7 +161,7 @@ impl Effort {
             begun,
             deadline: begun + shared.settings.within,
             attempt_within: shared.settings.attempt_within.min(shared.settings.within),
-            key: key.map(<[u8]>::to_vec),
+            among: None,
             _turn: Arc::default(),
         }
     }
@@ -265,7 +268,7 @@ impl Effort {
                 if let (Next::Reconnect, Some(connection)) = (failure.next, used) {
                     shared.connections.replace(connection.number, &failure.words);
                 }
-                let key = self.key.as_deref();
+                let key = self.among.as_ref().map(|among| &among.start[..]);
                 if failure.is_weather() && shared.reach.failed(begun, key, &failure.words) {
                     Shared::look_for_return(&self.shared);
                 }
@@ -279,6 +282,13 @@ impl Effort {
         let wake = Instant::now() + pace.next(failure.next);
         if failure.is_final() || wake >= self.deadline {
             return Err(failure.trouble());
+        }
+        if let (Some(writer), Some(among)) = (failure.orphan, self.among.clone()) {
+            // Where it fails, the next attempt meets the same locks and comes back here.
+            let let_go = |client| orphans::let_go(client, among, writer);
+            if let Err(failure) = self.attempt(let_go).await {
+                tracing::debug!(why = failure.words, "a dead writer's locks are still there");
+            }
         }
         tokio::select! {
             biased;

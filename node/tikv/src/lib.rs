@@ -18,8 +18,10 @@ mod settings;
 mod trouble;
 
 mod limits;
+mod names;
 
 mod connection;
+mod orphans;
 mod reach;
 
 mod effort;

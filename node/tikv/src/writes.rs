@@ -9,6 +9,7 @@ use crate::{
     client::{options, snapshot},
     effort::{Effort, Kind, Pace},
     limits::{bytes_of, check_key, check_pair, check_writes},
+    orphans::{let_go, span},
     trouble::{Failure, Next, is_lost_before_commit},
 };
 
@@ -26,7 +27,7 @@ impl Client {
     /// same call again finds out.
     pub async fn insert(&self, key: Vec<u8>, value: Vec<u8>) -> Result<Inserted, Trouble> {
         let bytes = key.len() + value.len();
-        let effort = self.begin(Kind::Insert, bytes, Some(&key)).await?;
+        let effort = self.begin(Kind::Insert, bytes, Some(span([&key[..]].into_iter()))).await?;
         let inserted = insert(&effort, key, value).await;
         effort.done(inserted)
     }
@@ -35,11 +36,15 @@ impl Client {
     /// Of rows with the same key the last one counts.
     ///
     /// # Errors
-    /// [`Trouble::Refused`] for a row that is empty or too large; [`Trouble::Unreachable`] when some may not be in.
+    /// [`Trouble::Refused`] for a row that is empty or too large; [`Trouble::Unreachable`] when some may not be in,
+    /// or come in some seconds later still.
     pub async fn put_each(&self, rows: Vec<Pair>) -> Result<(), Trouble> {
-        let Some((first, _)) = rows.first() else { return Ok(()) };
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let among = span(rows.iter().map(|(key, _)| key.as_slice()));
         let bytes = rows.iter().map(|(key, value)| key.len() + value.len()).sum();
-        let effort = self.begin(Kind::PutEach, bytes, Some(first)).await?;
+        let effort = self.begin(Kind::PutEach, bytes, Some(among)).await?;
         let put = async {
             rows.iter().try_for_each(|(key, value)| check_pair(key, value))?;
             effort.several(GROUPS_AT_A_TIME, groups(rows), put_group).await.map(|_| ())
@@ -53,8 +58,11 @@ impl Client {
     /// # Errors
     /// [`Trouble::Refused`] for what is too large; [`Trouble::Unreachable`] when it is not known whether they are in.
     pub async fn write(&self, writes: Vec<Write>) -> Result<(), Trouble> {
-        let Some(first) = writes.first() else { return Ok(()) };
-        let effort = self.begin(Kind::Write, bytes_of(&writes), Some(key_of(first))).await?;
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let among = span(writes.iter().map(key_of));
+        let effort = self.begin(Kind::Write, bytes_of(&writes), Some(among)).await?;
         let written = async {
             check_writes(&writes)?;
             let write = |client| {
@@ -72,7 +80,7 @@ impl Client {
     /// and nothing is written. What it returns comes back once its writes are in.
     ///
     /// It may meet its own writes: when an answer was lost, it is asked again, and what it sees then may be what it wrote.
-    /// So what decides must know its own writes when it sees them.
+    /// So what decides must know its own writes when it sees them. A panic in it is an attempt that failed.
     ///
     /// # Errors
     /// Those of [`Client::write`]. After [`Trouble::Unreachable`] the writes may be in: the same call again decides anew.
@@ -85,7 +93,8 @@ impl Client {
         T: Send + 'static,
         E: Send + 'static,
     {
-        let effort = self.begin(Kind::Update, 0, keys.first().map(Vec::as_slice)).await?;
+        let effort =
+            self.begin(Kind::Update, 0, Some(span(keys.iter().map(Vec::as_slice)))).await?;
         let updated = async {
             keys.iter().try_for_each(|key| check_key(key))?;
             let decide: Arc<Decide<T, E>> = Arc::new(decide);
@@ -197,7 +206,14 @@ async fn update<T, E>(
     };
     if !writes.is_empty() {
         check_writes(&writes).map_err(|refused| Failure::new(Next::Never, refused.to_string()))?;
-        commit(transaction, writes, keys).await?;
+        // It may write other keys than it has read.
+        let among = span(writes.iter().map(key_of));
+        if let Err(failure) = commit(transaction, writes, keys).await {
+            if let Some(writer) = failure.orphan {
+                let_go(client, among, writer).await?;
+            }
+            return Err(failure);
+        }
     }
     Ok(Ok(decided))
 }

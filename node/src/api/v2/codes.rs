@@ -32,6 +32,7 @@ const OF_REQUESTS: &[&str] = &[
     "REQUEST_TIMEOUT",
     "STOPPING",
     "STORAGE_FULL",
+    "STORE_UNAVAILABLE",
     "STREAMS_FULL",
     "TROUBLE",
     "TX_NOT_DECIDED",

@@ -41,7 +41,7 @@ use crate::{
     mesh::{Channel, Mesh, Peer, PeerEvent},
     metrics::Metrics,
     order::Order,
-    store::{Store, StoreError},
+    store::{Store, StoreError, patient::Patient},
 };
 
 mod effects;
@@ -137,6 +137,7 @@ pub struct Shell {
     status: watch::Receiver<ChainStatus>,
     thread: std::thread::JoinHandle<Result<(), Fatal>>,
     tasks: Vec<JoinHandle<()>>,
+    store: Arc<Patient>,
 }
 
 /// Why the chain cannot go on in this process.
@@ -154,16 +155,20 @@ pub enum Fatal {
     /// The program is wrong.
     #[error("{0}")]
     Bug(String),
+    /// The end was asked for while the chain waited for its store, which had not answered.
+    #[error("{0}")]
+    Interrupted(String),
 }
 
 impl From<StoreError> for Fatal {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Full { .. } => Self::DiskFull(error.to_string()),
-            StoreError::Io { .. }
-            | StoreError::Corrupt { .. }
-            | StoreError::Foreign(_)
-            | StoreError::Unreachable(_) => Self::Storage(error.to_string()),
+            StoreError::Io { .. } | StoreError::Corrupt { .. } | StoreError::Foreign(_) => {
+                Self::Storage(error.to_string())
+            }
+            // The chain's store is patient: this comes only after the end was asked for.
+            StoreError::Unreachable(_) => Self::Interrupted(error.to_string()),
         }
     }
 }
@@ -212,7 +217,8 @@ impl Shell {
             metrics: parts.metrics.clone(),
         };
         parts.mesh.serve(Channel::Chain, Arc::new(messages));
-        let executor = Executor::new(parts.store.clone(), &parts.genesis, parts.me);
+        let store = Arc::new(Patient::new(parts.store.clone()));
+        let executor = Executor::new(store.clone(), &parts.genesis, parts.me);
         let bodies = peers::Bodies::default();
         let blocks = peers::Blocks {
             genesis: parts.genesis.clone(),
@@ -256,7 +262,7 @@ impl Shell {
                 ended
             })
             .expect("the operating system starts a thread");
-        Self { inbox, status, thread, tasks }
+        Self { inbox, status, thread, tasks, store }
     }
 
     /// How the chain stands; wakes at every change.
@@ -272,13 +278,16 @@ impl Shell {
     /// Ends, after the event in progress; says why it had ended before, if it had.
     pub fn stop(self) -> Result<(), Fatal> {
         self.inbox.put(Event::Stop);
+        self.store.interrupt();
         let ended = self.thread.join();
         for task in self.tasks {
             task.abort();
         }
-        ended.unwrap_or_else(|_| {
-            Err(Fatal::Bug("the chain's thread panicked, which is a bug".to_owned()))
-        })
+        match ended {
+            Ok(Err(Fatal::Interrupted(_))) => Ok(()),
+            Ok(ended) => ended,
+            Err(_) => Err(Fatal::Bug("the chain's thread panicked, which is a bug".to_owned())),
+        }
     }
 }
 

@@ -25,17 +25,20 @@ use cairn_ledger::{
 use crate::{
     cli::genesis,
     clock,
-    config::OrderKind,
+    config::{Config, OrderKind, Overrides, StoreKind},
     exit::{ExitCode, Failure},
     keys,
 };
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plan {
+pub(super) struct Plan<'p> {
     pub(super) validators: Option<u16>,
     pub(super) base_port: u16,
     pub(super) order: OrderKind,
+    pub(super) store: StoreKind,
+    /// PD's endpoint, for what is in TiKV.
+    pub(super) pd: Option<&'p str>,
 }
 
 /// One validator's place.
@@ -86,7 +89,7 @@ fn member_key_file(directory: &Path, name: &str) -> PathBuf {
 }
 
 /// How many validators the chain in `directory` has, or will have.
-pub(super) fn count(directory: &Path, plan: &Plan) -> Result<u16, Failure> {
+pub(super) fn count(directory: &Path, plan: &Plan<'_>) -> Result<u16, Failure> {
     let path = genesis_file(directory);
     if !path.exists() {
         return Ok(plan.validators.unwrap_or(4));
@@ -119,7 +122,7 @@ pub(super) fn count(directory: &Path, plan: &Plan) -> Result<u16, Failure> {
 }
 
 /// Whether what was asked for can be.
-pub(super) fn check(validators: u16, plan: &Plan) -> Result<(), Failure> {
+pub(super) fn check(validators: u16, plan: &Plan<'_>) -> Result<(), Failure> {
     if plan.order == OrderKind::Memory && validators != 1 {
         return Err(Failure::new(
             ExitCode::Usage,
@@ -139,8 +142,13 @@ pub(super) fn check(validators: u16, plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The first port behind those of the validators.
+pub(super) fn port_after(validators: u16, plan: &Plan<'_>) -> u16 {
+    plan.base_port.saturating_add(PORT_STEP * validators)
+}
+
 /// Makes what is not there yet, and keeps what is.
-pub(super) fn lay_out(directory: &Path, plan: &Plan) -> Result<Vec<Home>, Failure> {
+pub(super) fn lay_out(directory: &Path, plan: &Plan<'_>) -> Result<Vec<Home>, Failure> {
     let validators = count(directory, plan)?;
     check(validators, plan)?;
     let homes = homes(directory, validators, plan.base_port);
@@ -158,7 +166,7 @@ pub(super) fn lay_out(directory: &Path, plan: &Plan) -> Result<Vec<Home>, Failur
                 format!("{} is missing, and no other key is this member's", key.display()),
             ));
         }
-        write_config(home, &homes, plan.order)?;
+        write_config(home, &homes, plan)?;
     }
     Ok(homes)
 }
@@ -197,13 +205,21 @@ fn make_directory(path: &Path) -> Result<(), Failure> {
     })
 }
 
-fn write_config(home: &Home, homes: &[Home], order: OrderKind) -> Result<(), Failure> {
+/// The log and the store that the chain in `directory` was made with.
+pub(super) fn kinds(directory: &Path, base_port: u16) -> Option<(OrderKind, StoreKind)> {
+    let first = homes(directory, 1, base_port).remove(0);
+    let config = Config::load(&first.config_file(), &Overrides::default()).ok()?;
+    Some((config.order, config.store))
+}
+
+fn write_config(home: &Home, homes: &[Home], plan: &Plan<'_>) -> Result<(), Failure> {
     let path = home.config_file();
-    fs::write(&path, config_text(home, homes, order))
+    fs::write(&path, config_text(home, homes, plan))
         .map_err(|error| Failure::general(format!("cannot write {}: {error}", path.display())))
 }
 
-fn config_text(home: &Home, homes: &[Home], order: OrderKind) -> String {
+fn config_text(home: &Home, homes: &[Home], plan: &Plan<'_>) -> String {
+    let Plan { order, store, .. } = plan;
     let name = &home.name;
     let [(_, api), (_, events), (_, admin), (_, mesh)] = home.ports();
     let peers: String = homes
@@ -211,6 +227,7 @@ fn config_text(home: &Home, homes: &[Home], order: OrderKind) -> String {
         .filter(|other| other.name != *name)
         .map(|other| format!("{} = \"127.0.0.1:{}\"\n", other.name, other.ports()[3].1))
         .collect();
+    let tikv = plan.pd.map_or_else(String::new, |pd| format!("\n[tikv]\npd = [\"{pd}\"]\n"));
     format!(
         "# Made by `cairn dev`, anew at each start. Paths are relative to this file.\n\
          name = \"{name}\"\n\
@@ -218,6 +235,7 @@ fn config_text(home: &Home, homes: &[Home], order: OrderKind) -> String {
          genesis = \"../genesis.json\"\n\
          member_key = \"../members/{name}.key\"\n\
          order = \"{order}\"\n\
+         store = \"{store}\"\n\
          log = \"info\"\n\
          \n\
          [listen]\n\
@@ -227,7 +245,8 @@ fn config_text(home: &Home, homes: &[Home], order: OrderKind) -> String {
          mesh = \"127.0.0.1:{mesh}\"\n\
          \n\
          [peers]\n\
-         {peers}"
+         {peers}\
+         {tikv}"
     )
 }
 
@@ -236,9 +255,14 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::{Config, Overrides};
 
-    const PLAN: Plan = Plan { validators: None, base_port: 9984, order: OrderKind::Raft };
+    const PLAN: Plan<'static> = Plan {
+        validators: None,
+        base_port: 9984,
+        order: OrderKind::Raft,
+        store: StoreKind::Embedded,
+        pd: None,
+    };
 
     /// A directory of its own for each test, gone at its end.
     struct Scratch(PathBuf);
@@ -346,6 +370,18 @@ mod tests {
     }
 
     #[test]
+    fn log_and_store_are_written_down_and_found_again() {
+        let scratch = Scratch::new("kinds");
+        assert_eq!(kinds(&scratch.0, 9984), None);
+        let (order, store) = (OrderKind::Raft, StoreKind::Tikv);
+        let plan = Plan { order, store, pd: Some("127.0.0.1:2379"), ..PLAN };
+        let homes = lay_out(&scratch.0, &plan).unwrap();
+        let config = Config::load(&homes[2].config_file(), &Overrides::default()).unwrap();
+        assert_eq!(config.tikv.unwrap().pd, ["127.0.0.1:2379"]);
+        assert_eq!(kinds(&scratch.0, 9984), Some((order, store)));
+    }
+
+    #[test]
     fn the_number_of_validators_stays_and_ports_fit() {
         let scratch = Scratch::new("count");
         let one = Plan { validators: Some(1), order: OrderKind::Memory, ..PLAN };
@@ -363,7 +399,7 @@ mod tests {
             (11, 65_450, OrderKind::Raft,   false, "the eleventh too far"),
         ];
         for (validators, base_port, order, fine, why) in table {
-            let plan = Plan { validators: None, base_port, order };
+            let plan = Plan { base_port, order, ..PLAN };
             assert_eq!(check(validators, &plan).is_ok(), fine, "{why}");
         }
     }

@@ -2,19 +2,23 @@
 
 mod children;
 mod layout;
+mod servers;
 
 use std::{fs::File, net::TcpListener, path::PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
-use self::layout::{Home, Plan};
+use self::{
+    layout::{Home, Plan},
+    servers::Servers,
+};
 use super::{
     Output,
     print::{self, Printed},
 };
 use crate::{
-    config::OrderKind,
+    config::{OrderKind, StoreKind},
     exit::{ExitCode, Failure},
 };
 
@@ -28,6 +32,7 @@ Logs are in DIR/NAME/node.log.
 Examples:
   cairn dev
   cairn dev --validators 7 --data ./seven --base-port 20000
+  cairn dev --order tikv --store tikv                        log and state in TiKV
   kill -9 $(cat DIR/validator-2/pid)                         one falls; the others go on
   cairn node --config DIR/validator-2/cairn.toml             and comes back")]
 pub(super) struct Arguments {
@@ -40,9 +45,15 @@ pub(super) struct Arguments {
     /// First port
     #[arg(long, default_value_t = 9984, value_parser = clap::value_parser!(u16).range(1..))]
     base_port: u16,
-    /// Which log orders the transactions
-    #[arg(long, value_enum, default_value_t = OrderKind::Raft)]
-    order: OrderKind,
+    /// Which log orders the transactions [default: raft, or what DIR was made with]
+    #[arg(long, value_enum)]
+    order: Option<OrderKind>,
+    /// Where blocks and state are [default: embedded, or what DIR was made with]
+    #[arg(long, value_enum)]
+    store: Option<StoreKind>,
+    /// PD of a TiKV cluster that runs; without it, tikv starts PD and three stores of its own
+    #[arg(long, env = "CAIRN_DEV_PD", value_name = "HOST:PORT")]
+    pd: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments, output: Output) -> Result<Printed, Failure> {
@@ -50,10 +61,13 @@ pub(super) fn run(arguments: &Arguments, output: Output) -> Result<Printed, Fail
     if arguments.data.is_none() {
         eprintln!("everything is kept in {}", directory.display());
     }
-    let plan = Plan {
+    let (order, store) = kinds(arguments, &directory)?;
+    let mut plan = Plan {
         validators: arguments.validators,
         base_port: arguments.base_port,
-        order: arguments.order,
+        order,
+        store,
+        pd: arguments.pd.as_deref(),
     };
     let validators = layout::count(&directory, &plan)?;
     layout::check(validators, &plan)?;
@@ -65,6 +79,22 @@ pub(super) fn run(arguments: &Arguments, output: Output) -> Result<Printed, Fail
     })?;
     let _alone = lock(&directory)?;
     check_ports(&layout::homes(&directory, validators, plan.base_port))?;
+    let in_tikv = order == OrderKind::Tikv || store == StoreKind::Tikv;
+    if in_tikv && !cfg!(feature = "tikv") {
+        return Err(Failure::new(
+            ExitCode::Usage,
+            "this cairn was built without TiKV; one built with `--features tikv` would be fine, or --order raft --store embedded",
+        ));
+    }
+    // Dropped last: the validators end before what they store in.
+    let servers = if in_tikv && plan.pd.is_none() {
+        Some(Servers::start(&directory.join("tikv"), layout::port_after(validators, &plan))?)
+    } else {
+        None
+    };
+    if let Some(servers) = &servers {
+        plan.pd = Some(&servers.pd);
+    }
     let homes = layout::lay_out(&directory, &plan)?;
     let urls = match output {
         Output::Table => urls_table(&homes),
@@ -75,6 +105,27 @@ pub(super) fn run(arguments: &Arguments, output: Output) -> Result<Printed, Fail
         let _ = print::out("ready\n");
     })?;
     Ok(Printed::nothing())
+}
+
+/// Which log and which store: those that were asked for, which must be those that the chain was made with.
+fn kinds(
+    arguments: &Arguments,
+    directory: &std::path::Path,
+) -> Result<(OrderKind, StoreKind), Failure> {
+    let Some((order, store)) = layout::kinds(directory, arguments.base_port) else {
+        let order = arguments.order.unwrap_or(OrderKind::Raft);
+        return Ok((order, arguments.store.unwrap_or(StoreKind::Embedded)));
+    };
+    if arguments.order.unwrap_or(order) == order && arguments.store.unwrap_or(store) == store {
+        return Ok((order, store));
+    }
+    Err(Failure::new(
+        ExitCode::DataDirectory,
+        format!(
+            "the chain in {} was made with --order {order} --store {store}; leave them out, or name another place with --data",
+            directory.display()
+        ),
+    ))
 }
 
 /// `$XDG_DATA_HOME/cairn/dev`, as the XDG base directory specification has it, or `./cairn-dev`.

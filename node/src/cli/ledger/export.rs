@@ -15,8 +15,8 @@ use crate::{
     cli::{genesis, interrupt::Interrupt, print::Printed, progress::Progress},
     config::{Config, Overrides},
     exit::{ExitCode, Failure},
-    node::store_failure,
-    store::{Store, embedded::Embedded},
+    node::{open_store, store_failure},
+    store::Store,
 };
 
 /// Write the whole ledger of a validator, which must not be running, into a file
@@ -51,10 +51,10 @@ pub(in crate::cli) fn export(arguments: &Export) -> Result<Printed, Failure> {
         let data = config.data.display();
         return Err(Failure::new(ExitCode::DataDirectory, format!("{data} holds no ledger")));
     }
-    let store = Embedded::open(&config.data, Arc::clone(&genesis)).map_err(store_failure)?;
+    let store = open_store(&config, &genesis)?;
     let progress = Progress::blocks("exporting", store.tip().0.height.0).alone();
     let interrupt = Interrupt::listen()?;
-    let blocks = Blocks { store: &store, genesis: &genesis, interrupt, progress };
+    let blocks = Blocks { store: &*store, genesis: &genesis, interrupt, progress };
     let printed = if arguments.out == Path::new("-") {
         to_stdout(&blocks)
     } else {

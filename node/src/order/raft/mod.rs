@@ -32,12 +32,15 @@ use tokio::sync::watch;
 use self::{
     log::{Log, Sizes},
     machine::Machine,
-    network::{Forwarded, Network, Receiver, Request},
+    network::{Network, Receiver},
     segments::{OpenError, sync_directory},
     types::{Data, Kind, Types},
 };
-use super::{AppendError, Batch, Order, Ordered, ReadError, check_size};
-use crate::mesh::{AskError, Channel, Mesh, Peer, Service};
+use super::{
+    AppendError, Batch, Order, Ordered, ReadError,
+    forward::{APPEND_WITHIN, Forwarded, Forwarder, Transport},
+};
+use crate::mesh::{Peer, Service};
 
 mod log;
 mod machine;
@@ -49,10 +52,6 @@ mod types;
 #[cfg(test)]
 mod tests;
 
-/// How long an append is tried before its outcome is given up on.
-const APPEND_WITHIN: Duration = Duration::from_secs(5);
-/// Between two attempts while there is no leader.
-const PAUSE: Duration = Duration::from_millis(50);
 /// Says that this directory was a member's: without its log it must not be one again.
 const MARKER: &str = "member";
 
@@ -64,20 +63,6 @@ pub(crate) fn node_of(peer: Peer) -> u64 {
 /// The validator behind an id, if it can be one.
 pub(crate) fn peer_of(node: u64) -> Option<Peer> {
     Peer::try_from(node.checked_sub(1)?).ok()
-}
-
-/// How members reach one another.
-#[async_trait::async_trait]
-pub trait Transport: Send + Sync + 'static {
-    /// Asks the other's [`Service`] and waits for its answer.
-    async fn ask(&self, to: Peer, request: Bytes, within: Duration) -> Result<Bytes, AskError>;
-}
-
-#[async_trait::async_trait]
-impl Transport for Mesh {
-    async fn ask(&self, to: Peer, request: Bytes, within: Duration) -> Result<Bytes, AskError> {
-        Mesh::ask(self, to, Channel::Raft, request, within).await
-    }
 }
 
 /// How the log is set up.
@@ -152,10 +137,7 @@ struct Member {
 
 /// The log on openraft.
 pub struct Raft {
-    chain: ChainId,
-    me: Peer,
-    validators: u16,
-    transport: Arc<dyn Transport>,
+    forwarder: Forwarder,
     tuning: Tuning,
     member: Option<Member>,
     /// What a node that is no member says its end is.
@@ -164,7 +146,7 @@ pub struct Raft {
 
 impl Raft {
     /// Opens the log, and takes part unless `member` is false. The service is for the mesh's
-    /// [`Channel::Raft`]; hand it over before the mesh starts.
+    /// [`crate::mesh::Channel::Order`]; hand it over before the mesh starts.
     pub async fn open(config: RaftConfig) -> Result<(Arc<Self>, Arc<dyn Service>), OrderOpenError> {
         let (raft, receiver) = Self::open_tuned(config, Tuning::default()).await?;
         Ok((raft, receiver))
@@ -186,7 +168,8 @@ impl Raft {
         }
         let RaftConfig { chain, me, validators, transport, .. } = config;
         let (nothing, _) = watch::channel(Position(0));
-        let raft = Self { chain, me, validators, transport, tuning, member, nothing };
+        let forwarder = Forwarder { chain, me, validators, transport };
+        let raft = Self { forwarder, tuning, member, nothing };
         Ok((Arc::new(raft), receiver))
     }
 
@@ -216,56 +199,6 @@ impl Raft {
         }
         std::future::pending().await
     }
-
-    /// Whom to ask to append: the leader if one is known, otherwise everybody in turn.
-    fn whom(&self, attempt: u16, leader: Option<Peer>) -> Peer {
-        leader.unwrap_or_else(|| (self.me + 1 + attempt % self.validators) % self.validators)
-    }
-
-    async fn forward(&self, to: Peer, batch: &Bytes, within: Duration) -> Forwarded {
-        let request = Request::Forward(batch.clone()).encode(&self.chain);
-        match self.transport.ask(to, request, within).await {
-            Ok(answer) => Forwarded::decode(&answer).unwrap_or(Forwarded::Unknown),
-            Err(AskError::Silent(_)) => Forwarded::Unknown,
-            Err(AskError::Disconnected(_) | AskError::Declined { .. }) => Forwarded::Unavailable,
-        }
-    }
-
-    /// Tries until it is in, or may be in.
-    async fn append_until(&self, batch: &Bytes, deadline: tokio::time::Instant) -> Forwarded {
-        let mut attempt = 0;
-        let mut leader = None;
-        loop {
-            let within = deadline.saturating_duration_since(tokio::time::Instant::now());
-            let outcome = match &self.member {
-                Some(member) if leader.is_none_or(|leader| leader == self.me) => {
-                    write_here(&member.raft, batch.clone(), within).await
-                }
-                _ => {
-                    let to = self.whom(attempt, leader);
-                    attempt = attempt.wrapping_add(1);
-                    // Alone and no member: there is nobody to ask.
-                    if to == self.me {
-                        Forwarded::Unavailable
-                    } else {
-                        self.forward(to, batch, within).await
-                    }
-                }
-            };
-            leader = match outcome {
-                Forwarded::In(_) | Forwarded::Unknown => return outcome,
-                Forwarded::NotLeader(next) => next.and_then(peer_of).filter(|_| leader.is_none()),
-                Forwarded::Unavailable => None,
-            };
-            if leader.is_none_or(|leader| leader == self.me || leader >= self.validators) {
-                leader = None;
-                if tokio::time::Instant::now() + PAUSE >= deadline {
-                    return Forwarded::Unavailable;
-                }
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    }
 }
 
 /// Appends on this node, if it leads.
@@ -287,7 +220,11 @@ pub(crate) async fn write_here(
         Ok(Ok(written)) => Forwarded::In(written.data),
         Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(to)))) => {
             // A leader that was deposed says this too, of an entry that others may have.
-            if led_before { Forwarded::Unknown } else { Forwarded::NotLeader(to.leader_id) }
+            if led_before {
+                Forwarded::Unknown
+            } else {
+                Forwarded::NotLeader(to.leader_id.and_then(peer_of))
+            }
         }
         Ok(Err(_)) | Err(_) => Forwarded::Unknown,
     }
@@ -358,17 +295,11 @@ async fn join(config: &RaftConfig, tuning: Tuning) -> Result<Member, OrderOpenEr
 #[async_trait::async_trait]
 impl Order for Raft {
     async fn append(&self, batch: &Batch) -> Result<Position, AppendError> {
-        let encoded = Bytes::from(check_size(batch)?);
-        let deadline = tokio::time::Instant::now() + APPEND_WITHIN;
-        match self.append_until(&encoded, deadline).await {
-            Forwarded::In(index) => Ok(Position(index)),
-            Forwarded::NotLeader(_) | Forwarded::Unavailable => {
-                Err(AppendError::Unavailable("no leader could be reached".to_owned()))
-            }
-            Forwarded::Unknown => {
-                Err(AppendError::Unknown("the leader fell silent or was replaced".to_owned()))
-            }
-        }
+        let here = self
+            .member
+            .as_ref()
+            .map(|member| |batch: Bytes, within: Duration| write_here(&member.raft, batch, within));
+        self.forwarder.append(batch, here).await
     }
 
     async fn read(&self, after: Position, most_bytes: usize) -> Result<Vec<Ordered>, ReadError> {

@@ -22,7 +22,7 @@ use openraft::{
 };
 
 use super::{
-    Transport,
+    super::forward::{FORWARD, Forwarded, Transport},
     types::{
         Entry, Kind, Pointer, RECORD_BYTES_MAX, Snapshot, Types, Vote, payload_bytes, payload_of,
         read_log_id, read_optional, read_vote, write_log_id, write_optional, write_vote,
@@ -75,7 +75,7 @@ impl Request {
                 writer.bytes(&meta);
             }
             Self::Forward(batch) => {
-                writer.u8(4).bytes(batch);
+                writer.u8(FORWARD).bytes(batch);
             }
         }
         Bytes::from(writer.finish())
@@ -99,7 +99,7 @@ impl Request {
                     .map_err(|_| reader.malformed())?;
                 Self::Snapshot(vote, Box::new(Snapshot { meta, snapshot: Box::new(Pointer) }))
             }
-            4 => Self::Forward(Bytes::copy_from_slice(reader.bytes(BATCH_BYTES_MAX)?)),
+            FORWARD => Self::Forward(Bytes::copy_from_slice(reader.bytes(BATCH_BYTES_MAX)?)),
             _ => return Err(reader.malformed()),
         };
         reader.finish()?;
@@ -127,42 +127,6 @@ fn read_append(reader: &mut Reader<'_>) -> Result<AppendEntriesRequest<Types>, D
         entries.push(Entry { log_id, payload });
     }
     Ok(AppendEntriesRequest { vote, prev_log_id, entries, leader_commit })
-}
-
-/// What became of a forwarded batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Forwarded {
-    In(u64),
-    /// Certainly not in: ask the leader, if one is known.
-    NotLeader(Option<u64>),
-    Unavailable,
-    Unknown,
-}
-
-impl Forwarded {
-    fn encode(&self) -> Bytes {
-        let mut writer = Writer::default();
-        match self {
-            Self::In(index) => writer.u8(0).u64(*index),
-            Self::NotLeader(leader) => writer.u8(1).u64(leader.unwrap_or(0)),
-            Self::Unavailable => writer.u8(2),
-            Self::Unknown => writer.u8(3),
-        };
-        Bytes::from(writer.finish())
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new("raft answer", bytes);
-        let forwarded = match reader.u8()? {
-            0 => Self::In(reader.u64()?),
-            1 => Self::NotLeader(Some(reader.u64()?).filter(|leader| *leader > 0)),
-            2 => Self::Unavailable,
-            3 => Self::Unknown,
-            _ => return Err(reader.malformed()),
-        };
-        reader.finish()?;
-        Ok(forwarded)
-    }
 }
 
 fn encode_append_answer(answer: &AppendEntriesResponse<u64>) -> Bytes {
@@ -294,7 +258,7 @@ impl RaftNetwork<Types> for Client {
     }
 }
 
-/// The receiving side of [`crate::mesh::Channel::Raft`].
+/// The receiving side of [`crate::mesh::Channel::Order`].
 pub(crate) struct Receiver {
     pub(crate) chain: ChainId,
     /// Empty on a node that is no member, and until the log is open.

@@ -8,10 +8,14 @@ use parking_lot::Mutex;
 
 use super::{
     super::contract::{self, append, batch, reach, read_up_to},
+    network::Request,
     types::{Entry, LogId, Vote, log_id},
     *,
 };
-use crate::order::contract::PATIENCE;
+use crate::{
+    mesh::AskError,
+    order::{contract::PATIENCE, forward::PAUSE},
+};
 
 const CHAIN: ChainId = ChainId([7; 32]);
 const SMALL: Tuning = Tuning {
@@ -69,6 +73,8 @@ impl Transport for Line {
             _ => Err(AskError::Silent(to)),
         }
     }
+
+    fn tell(&self, _message: Bytes) {}
 }
 
 struct Cluster {

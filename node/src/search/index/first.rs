@@ -1,6 +1,10 @@
 //! The first documents in an order, behind a mark and up to a height: what a page is made of.
 
-use std::{cmp::Ordering, collections::BinaryHeap};
+use std::{
+    collections::BinaryHeap,
+    fmt::Debug,
+    ops::{Bound, RangeBounds},
+};
 
 use tantivy::{
     DocId, Score, SegmentOrdinal, SegmentReader,
@@ -8,12 +12,17 @@ use tantivy::{
     columnar::{Column, StrColumn},
 };
 
-use super::schema::{pack, unpack};
+use super::{
+    conditions::Within,
+    schema::{pack, unpack},
+};
 use crate::search::order::{Key, Position};
 
 /// What is collected.
 #[derive(Clone, Debug)]
 pub(super) struct First {
+    /// Documents that are not within all of these are passed by.
+    pub(super) within: Vec<Within>,
     /// The column that is sorted by; nothing when all keys are alike.
     pub(super) column: Option<String>,
     pub(super) by_field: bool,
@@ -39,13 +48,28 @@ type Rank = (u8, u64, u64);
 
 pub(super) struct InSegment {
     first: First,
+    /// What is looked at, with the bounds. No documents where a column is missing.
+    within: Vec<(Option<Column<f64>>, (Bound<f64>, Bound<f64>))>,
     places: Column<u64>,
+    /// Whether some documents are of later places than those asked for.
+    has_later: bool,
     numbers: Option<Column<f64>>,
     texts: Option<StrColumn>,
     from: Option<Rank>,
     /// The last of those kept is on top.
     kept: BinaryHeap<Rank>,
     matched: u64,
+    /// Places, numbers and strings of the documents at hand.
+    block: Block,
+}
+
+/// What a block of documents has in the columns.
+#[derive(Default)]
+struct Block {
+    documents: Vec<DocId>,
+    places: Vec<Option<u64>>,
+    numbers: Vec<Option<f64>>,
+    ordinals: Vec<Option<u64>>,
 }
 
 const NONE: u8 = 2;
@@ -121,14 +145,22 @@ impl Collector for First {
             Some(column) => (fast.column_opt(column)?, fast.str(column)?),
             None => (None, None),
         };
+        let places = fast.u64("place")?;
+        let within = self.within.iter().map(|within| {
+            let column = fast.column_opt(&format!("columns.{}", within.column))?;
+            Ok((column, within.bounds))
+        });
         Ok(InSegment {
             from: self.rank_from(texts.as_ref())?,
             first: self.clone(),
-            places: fast.u64("place")?,
+            within: within.collect::<tantivy::Result<_>>()?,
+            has_later: places.max_value() > self.to,
+            places,
             numbers,
             texts,
             kept: BinaryHeap::new(),
             matched: 0,
+            block: Block::default(),
         })
     }
 
@@ -147,17 +179,87 @@ impl Collector for First {
     }
 }
 
+/// The first value of each document, if it has one.
+fn read_column<T: PartialOrd + Copy + Debug + Send + Sync + 'static>(
+    column: &Column<T>,
+    documents: &[DocId],
+    values: &mut Vec<Option<T>>,
+) {
+    values.clear();
+    values.resize(documents.len(), None);
+    column.first_vals(documents, values);
+}
+
+/// Leaves out the documents whose number is not within the bounds.
+fn keep_within(column: &Column<f64>, bounds: (Bound<f64>, Bound<f64>), block: &mut Block) {
+    read_column(column, &block.documents, &mut block.numbers);
+    let mut numbers = block.numbers.iter();
+    block.documents.retain(|_| {
+        numbers.next().copied().flatten().is_some_and(|number| bounds.contains(&number))
+    });
+}
+
 impl InSegment {
-    fn rank(&self, document: DocId, place: u64) -> Rank {
+    /// Takes the documents of a block. Where they lie is read only of those that may be among the first: most,
+    /// in a large ledger, are not.
+    fn collect_kept(&mut self, block: &mut Block) {
+        block.numbers.clear();
+        block.ordinals.clear();
+        block.places.clear();
+        if let Some(numbers) = &self.numbers {
+            read_column(numbers, &block.documents, &mut block.numbers);
+        }
+        if let Some(texts) = &self.texts {
+            read_column(texts.ords(), &block.documents, &mut block.ordinals);
+        }
+        let needs_all = self.first.column.is_none() || self.has_later;
+        if needs_all {
+            read_column(&self.places, &block.documents, &mut block.places);
+        }
+        for (at, document) in block.documents.iter().enumerate() {
+            let number = block.numbers.get(at).copied().flatten();
+            let ordinal = block.ordinals.get(at).copied().flatten();
+            let place = if needs_all {
+                block.places[at]
+            } else if self.is_behind(number, ordinal) {
+                self.matched += 1;
+                continue;
+            } else {
+                self.places.first(*document)
+            };
+            let Some(place) = place.filter(|place| *place <= self.first.to) else { continue };
+            self.take(self.rank(number, ordinal, place));
+        }
+    }
+
+    /// Whether a document comes after all that are kept, wherever it lies.
+    fn is_behind(&self, number: Option<f64>, ordinal: Option<u64>) -> bool {
+        let (kind, key, _) = self.rank(number, ordinal, 0);
+        self.kept.len() >= self.first.most
+            && self.kept.peek().is_some_and(|last| (kind, key) > (last.0, last.1))
+    }
+
+    fn rank(&self, number: Option<f64>, ordinal: Option<u64>, place: u64) -> Rank {
         let first = &self.first;
         let place = first.place(place);
-        if let Some(number) = self.numbers.as_ref().and_then(|numbers| numbers.first(document)) {
-            return (first.kind(false), first.turned(ordered(number)), place);
+        match (number, ordinal) {
+            (Some(number), _) => (first.kind(false), first.turned(ordered(number)), place),
+            (None, Some(ordinal)) => (first.kind(true), first.turned(2 * ordinal + 1), place),
+            (None, None) => (NONE, 0, place),
         }
-        let ordinal = self.texts.as_ref().and_then(|texts| texts.ords().first(document));
-        match ordinal {
-            Some(ordinal) => (first.kind(true), first.turned(2 * ordinal + 1), place),
-            None => (NONE, 0, place),
+    }
+
+    fn take(&mut self, rank: Rank) {
+        if self.from.is_some_and(|from| rank < from) {
+            return;
+        }
+        self.matched += 1;
+        if self.kept.len() < self.first.most {
+            self.kept.push(rank);
+        } else if let Some(mut last) = self.kept.peek_mut()
+            && rank < *last
+        {
+            *last = rank;
         }
     }
 
@@ -182,22 +284,22 @@ impl SegmentCollector for InSegment {
     type Fruit = tantivy::Result<Firsts>;
 
     fn collect(&mut self, document: DocId, _score: Score) {
-        let Some(place) = self.places.first(document) else { return };
-        if place > self.first.to {
-            return;
+        self.collect_block(&[document]);
+    }
+
+    /// Columns are read for many documents at once: a range may match most of a ledger.
+    fn collect_block(&mut self, documents: &[DocId]) {
+        let mut block = std::mem::take(&mut self.block);
+        block.documents.clear();
+        block.documents.extend(documents);
+        for (column, bounds) in &self.within {
+            match column {
+                Some(column) => keep_within(column, *bounds, &mut block),
+                None => block.documents.clear(),
+            }
         }
-        let rank = self.rank(document, place);
-        if self.from.is_some_and(|from| rank.cmp(&from) == Ordering::Less) {
-            return;
-        }
-        self.matched += 1;
-        if self.kept.len() < self.first.most {
-            self.kept.push(rank);
-        } else if let Some(mut last) = self.kept.peek_mut()
-            && rank < *last
-        {
-            *last = rank;
-        }
+        self.collect_kept(&mut block);
+        self.block = block;
     }
 
     fn harvest(mut self) -> tantivy::Result<Firsts> {

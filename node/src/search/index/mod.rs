@@ -41,7 +41,7 @@ use tokio::sync::watch;
 
 use self::{
     columns::Known,
-    conditions::{Lookup, all_of},
+    conditions::{Lookup, Within, all_of},
     feed::{Feed, Options},
     first::{First, Firsts},
     mark::Opened,
@@ -225,6 +225,7 @@ impl Index {
         let by_phrase = !wanted.phrases.is_empty() || !wanted.not_phrases.is_empty();
         let read = if by_phrase { READ_MAX } else { most.clamp(SCORED_MAX, READ_MAX) };
         let all = First {
+            within: Vec::new(),
             column: None,
             by_field: false,
             descending: false,
@@ -256,7 +257,7 @@ impl Index {
     ) -> Result<Found, StoreError> {
         self.ask(|| {
             let lookup = self.lookup(snapshot);
-            let mut clauses = self.clauses(&lookup, selection)?;
+            let (mut clauses, within) = self.clauses(&lookup, selection)?;
             let mut column = None;
             if let SortBy::Field(path) = &selection.sort {
                 column = snapshot.columns.column(&schema::path_name(path));
@@ -266,6 +267,7 @@ impl Index {
             }
             let by_field = selection.sort != SortBy::Chain;
             let first = First {
+                within,
                 column,
                 by_field,
                 descending: selection.descending,
@@ -289,11 +291,18 @@ impl Index {
         self.ask(|| {
             let lookup = self.lookup(snapshot);
             let Some(odd) = lookup.odd(path)? else { return Ok(none) };
-            let mut clauses = self.clauses(&lookup, selection)?;
+            let (mut clauses, within) = self.clauses(&lookup, selection)?;
             clauses.push((Occur::Must, lookup.term(odd)));
             let to = self.last_place(snapshot, selection);
-            let first =
-                First { column: None, by_field: true, descending: false, from: None, to, most };
+            let first = First {
+                within,
+                column: None,
+                by_field: true,
+                descending: false,
+                from: None,
+                to,
+                most,
+            };
             self.collect(snapshot, clauses, &first)
         })
     }
@@ -333,15 +342,17 @@ impl Index {
         &self,
         lookup: &Lookup<'_>,
         selection: &Selection,
-    ) -> tantivy::Result<Vec<(Occur, Box<dyn Query>)>> {
-        let mut clauses = Vec::new();
+    ) -> tantivy::Result<(Vec<(Occur, Box<dyn Query>)>, Vec<Within>)> {
+        let (mut clauses, mut looked_at) = (Vec::new(), Vec::new());
         if selection.rows == Rows::Assets {
             clauses.push((Occur::Must, lookup.term(MAKES)));
         }
         if let Some(filter) = &selection.filter {
-            clauses.push((Occur::Must, lookup.may(&filter.0)?));
+            let (query, within) = lookup.may(&filter.0)?;
+            clauses.push((Occur::Must, query));
+            looked_at = within;
         }
-        Ok(clauses)
+        Ok((clauses, looked_at))
     }
 
     fn collect(

@@ -225,6 +225,10 @@ fn filter() -> impl Strategy<Value = String> {
             let text = format!("{path} {operator} {value}");
             if Filter::parse(&text).is_ok() { text } else { format!("{path} = {value}") }
         });
+    // Two ends on one path: they are looked up as one where that is the same.
+    let both_ends = (path(), -3..12_i64, 0..6_i64)
+        .prop_map(|(path, low, width)| format!("({path} >= {low} and {path} < {})", low + width));
+    let leaf = prop_oneof![5 => leaf, 1 => both_ends];
     leaf.prop_recursive(3, 8, 3, |inner| {
         prop_oneof![
             (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} and {b})")),
@@ -383,6 +387,27 @@ fn pages_neither_repeat_nor_skip_a_row_while_blocks_arrive() {
         wait(&search, ledger.tip());
     }
     assert_eq!(rows, expected);
+}
+
+#[test]
+fn two_values_of_a_document_may_each_be_within_one_of_two_ranges() {
+    let mut ledger = Ledger::new();
+    let scratch = Scratch::new();
+    // Often enough for a column.
+    for number in 0..8 {
+        let data = format!("{{\"n\":[0,{}],\"one\":{number}}}", 100 + number);
+        let shares = vec![1];
+        ledger.commit(&[Step::Create { issuer: 1, data, metadata: "null".to_owned(), shares }]);
+    }
+    let search = ledger.search(&scratch);
+    wait(&search, ledger.tip());
+    let found = |filter: &str| {
+        let filter = Some(Filter::parse(filter).unwrap());
+        search.select(&Selection { filter, ..everything() }).unwrap().found.rows.len()
+    };
+    assert_eq!(found("asset.n >= 40 and asset.n < 60"), 8);
+    assert_eq!(found("asset.one >= 2 and asset.one < 5"), 3);
+    assert_eq!(found("asset.one > 5 and asset.one < 5"), 0);
 }
 
 #[test]

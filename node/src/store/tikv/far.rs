@@ -46,6 +46,11 @@ pub(super) trait Far: Send + Sync + 'static {
     /// [`StoreError::Unreachable`] it may be written.
     fn update(&self, key: &[u8], decide: Decide) -> Result<(), StoreError>;
 
+    /// Why the keys cannot be reached, while they cannot.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     /// All calls end soon from now on.
     fn close(&self);
 }
@@ -171,6 +176,10 @@ impl Far for InTikv {
             };
             client.update(vec![key], decide).await.map_err(failed)?
         })
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.space.client().reachable().borrow().why.clone()
     }
 
     fn close(&self) {

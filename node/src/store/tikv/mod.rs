@@ -353,6 +353,10 @@ impl Store for TikvStore {
         self.shared.vault.suspect();
     }
 
+    fn trouble(&self) -> Option<String> {
+        self.shared.vault.trouble()
+    }
+
     fn interrupt(&self) {
         self.shared.vault.close();
         self.shared.end(|work| work.closing = true);

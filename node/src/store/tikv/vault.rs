@@ -158,6 +158,11 @@ impl Vault {
         self.far.update(key, Arc::new(decide))
     }
 
+    /// Why the keys cannot be reached, while they cannot.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.far.trouble()
+    }
+
     /// All calls end soon from now on.
     pub(super) fn close(&self) {
         self.far.close();
