@@ -132,6 +132,15 @@ impl Store for Patient {
         self.store.suspect();
     }
 
+    fn damaged(&self) -> Vec<Height> {
+        self.store.damaged()
+    }
+
+    fn repair(&self, block: &Block) -> Result<(), StoreError> {
+        // Whoever repairs comes again.
+        self.store.repair(block)
+    }
+
     fn interrupt(&self) {
         *self.interrupted.lock() = true;
         self.changed.notify_all();
