@@ -27,27 +27,29 @@ pub(super) async fn until_free(inner: &Arc<Inner>) -> Option<Taken> {
         watched: Watched::default(),
         looked: None,
         placed: false,
-        lost: false,
+        lost: None,
         rolled_back: 0,
     };
     let mut grew = Instant::now();
     let pace = inner.tuning.pace;
     loop {
         let before = inner.view.next();
-        let round = async { inner.heard(follower.round().await) };
         let taken = tokio::select! {
             biased;
             _ = stopping.wait_for(|stopping| *stopping) => return None,
-            taken = round => taken,
+            taken = follower.round() => taken,
         };
-        if let Ok(Some(taken)) = taken {
-            return Some(taken);
+        match taken {
+            Ok(Some(taken)) => return Some(taken),
+            // A round without calls is no sign of life.
+            Ok(None) => {}
+            Err(trouble) => drop(inner.heard::<()>(Err(trouble))),
         }
         if inner.view.next() > before {
             grew = Instant::now();
         }
         let pause = match () {
-            () if taken.is_err() || inner.view.alarm().is_some() => pace.idle,
+            () if inner.trouble.lock().is_some() || inner.view.alarm().is_some() => pace.idle,
             () if !follower.is_silent() => pace.idle,
             () if grew.elapsed() < pace.lively => pace.short,
             () => pace.long,
@@ -67,8 +69,8 @@ struct Follower<'a> {
     looked: Option<Instant>,
     /// Whether the view's next position is known to be where a slot begins.
     placed: bool,
-    /// Whether TiKV has less of the log than this node's blocks.
-    lost: bool,
+    /// The end of what this node's blocks have, when TiKV has less.
+    lost: Option<u64>,
     /// The epoch whose beginning showed that the log was rolled back.
     rolled_back: u64,
 }
@@ -97,11 +99,12 @@ impl Follower<'_> {
         if another
             || self.looked.is_none_or(|looked| looked.elapsed() >= self.inner.tuning.pace.look)
         {
-            self.look().await?;
+            let looked = self.look().await;
+            self.inner.heard(looked)?;
         }
         // A hint is good for one look beyond the end: it may be a lie.
         if hint.end >= view.next() || self.is_silent() {
-            self.catch_up().await?;
+            self.inner.heard(self.catch_up().await)?;
         }
         let tuning = &self.inner.tuning;
         let patience = tuning.lease + tuning.pace.stagger * u32::from(self.inner.me() % 8);
@@ -146,9 +149,9 @@ impl Follower<'_> {
     async fn grasp(&mut self) -> Result<Option<Taken>, Trouble> {
         self.catch_up().await?;
         let Inner { keys, view, .. } = self.inner;
-        if self.lost {
+        if let Some(after) = self.lost.filter(|after| view.next() == after + 1) {
             // Nobody may put anything else where blocks have something.
-            tend::raise_floor(&**keys, view.next() - 1).await?;
+            tend::raise_floor(&**keys, after).await?;
         } else if view.alarm().is_some() {
             return Ok(None);
         }
@@ -220,7 +223,7 @@ impl Follower<'_> {
     /// position, or where it will be. False when nobody can say.
     async fn place(&mut self, after: u64) -> Result<bool, Trouble> {
         let Inner { keys, view, .. } = self.inner;
-        self.lost = false;
+        self.lost = None;
         let floor = tend::floor(&**keys).await?;
         let last = keys.last(slot::key(floor + 1), slot::key(after + 2)).await?;
         let (mut end, mut epoch) = (floor, 0);
@@ -243,7 +246,7 @@ impl Follower<'_> {
         view.go_to(end.max(after) + 1, epoch);
         let later = async || keys.names(slot::key(after + 1), slot::key(NUMBER_MAX), 1).await;
         if end < after && later().await?.is_empty() {
-            self.lost = true;
+            self.lost = Some(after);
             self.inner
                 .alarm(format!("the log in TiKV ends at {end}, blocks have it up to {after}"));
         }

@@ -366,6 +366,11 @@ impl Service for Receiver {
     fn notify(&self, from: Peer, message: Bytes) {
         match self.hint(&message) {
             Ok(hint) => {
+                let known = *self.0.known.lock();
+                // Only the writer knows the end; a new one says so first.
+                if known.holder != Some(from) && hint.epoch <= known.epoch {
+                    return;
+                }
                 *self.0.hint.lock() = hint;
                 self.0.hinted.notify_one();
             }

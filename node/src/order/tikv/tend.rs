@@ -62,8 +62,10 @@ pub(super) async fn run(inner: Arc<Inner>) {
         if pause.await.is_ok() {
             return;
         }
-        // Told already, and tried again.
-        let _ = inner.heard(tending.round(&inner).await);
+        // A round without calls is no sign of life.
+        if let Err(trouble) = tending.round(&inner).await {
+            drop(inner.heard::<()>(Err(trouble)));
+        }
     }
 }
 

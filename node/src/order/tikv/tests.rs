@@ -252,6 +252,42 @@ async fn what_all_have_in_blocks_is_deleted_and_a_newcomer_is_told() {
 }
 
 #[tokio::test]
+async fn one_that_stays_away_does_not_make_the_log_grow_for_ever() {
+    let fake = Fake::new(9);
+    let age = Duration::from_millis(50);
+    let mut nodes = Nodes::new(4, Tuning { age, retained_positions: 5, ..FAST });
+    for me in 0..4 {
+        nodes.start(me, fake.line(me), 0);
+    }
+    let mut positions = Vec::new();
+    for seed in 0..20 {
+        positions.push(append(&nodes.view(0), &batch(seed, 1, 100)).await);
+    }
+    for me in 0..2 {
+        nodes.view(me).release(positions[19]).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(fake.slots().len() >= 20, "two of four are not enough");
+    nodes.view(2).release(positions[19]).await;
+    until("all but the last are deleted", || fake.slots()[0] == positions[15].0).await;
+    let released = nodes.view(3).read(Position(0), 1).await;
+    assert!(released.is_ok(), "it is still in memory");
+}
+
+#[tokio::test]
+async fn a_writer_that_stops_gives_the_lease_back() {
+    let fake = Fake::new(10);
+    let forever = Tuning { lease: Duration::from_secs(600), ..FAST };
+    let mut nodes = Nodes::new(2, forever);
+    nodes.start(0, fake.line(0), 0);
+    append(&nodes.view(0), &batch(1, 1, 100)).await;
+    nodes.start(1, fake.line(1), 0);
+    nodes.view(0).stop().await;
+    append(&nodes.view(1), &batch(2, 1, 100)).await;
+    assert_eq!(nodes.writer(), Some(1));
+}
+
+#[tokio::test]
 async fn what_was_changed_is_named_and_never_served() {
     for (what, hand, name) in
         [("overwritten", Some(b"junk".to_vec()), "was changed"), ("deleted", None, "is gone")]
