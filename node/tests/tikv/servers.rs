@@ -1,6 +1,8 @@
 //! A PD and its stores for a test: real processes, which a test may kill, pause and start again.
 //! They end with the value, and also when the test's process is killed.
 
+#![allow(dead_code, reason = "several tests share it, and each needs its part")]
+
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
