@@ -114,7 +114,7 @@ async fn nor_for_one_that_died_before_it_locked_the_key_that_decides() {
     client.write(all(&test)).await.unwrap();
     let test = leave_locks("headless-update", false).await;
     let decide = move |_: &[Option<Vec<u8>>]| Ok::<_, ()>((all(&test), ()));
-    client.update(vec![key("else", 0)], decide).await.unwrap().unwrap();
+    client.update(vec![key("zz-else", 0)], decide).await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
