@@ -31,7 +31,7 @@ tikv: tikv-build ## Starts a PD and three stores on 127.0.0.1:23790, until Ctrl-
 	@"$(TOOLS)/tikv/cairn-tikv-dev" up target/tikv --base-port 23790
 
 .PHONY: test
-test: check test-rust test-driver test-driver-python test-openapi test-wasm test-demo test-demo-tikv test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
+test: check test-launcher test-rust test-driver test-driver-python test-openapi test-wasm test-demo test-demo-tikv test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
 	@echo "make test: all passed"
 
 # One set of features for everything in the workspace, so that nothing is built twice.
@@ -40,6 +40,11 @@ TEST := cargo test --workspace --locked --features cairn-node/tikv
 .PHONY: test-rust
 test-rust: tikv-build
 	CAIRN_SIM_SEEDS=$(SIMULATION_SEEDS) $(TEST)
+
+.PHONY: test-launcher
+test-launcher: tikv-build # the launcher of the TiKV stores, its pure parts
+	cd e2e/tikv/launcher && CGO_ENABLED=0 GOWORK=off go test -mod=readonly -trimpath \
+	  -ldflags "-checklinkname=0 -X google.golang.org/protobuf/reflect/protoregistry.conflictPolicy=ignore" .
 
 .PHONY: test-planted
 test-planted: # rules broken on purpose: the simulation must notice each

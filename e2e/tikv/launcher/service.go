@@ -185,7 +185,7 @@ func (s *service) KvScanLock(_ context.Context, request *kvrpcpb.ScanLockRequest
 	if regionError != nil {
 		return &kvrpcpb.ScanLockResponse{RegionError: regionError}, nil
 	}
-	low, high := clip(request.StartKey, nil, region.RawStart(), region.RawEnd())
+	low, high := clip(request.StartKey, request.EndKey, region.RawStart(), region.RawEnd())
 	response := &kvrpcpb.ScanLockResponse{}
 	entry := s.locks.NewIterator()
 	for entry.Seek(low); entry.Valid(); entry.Next() {

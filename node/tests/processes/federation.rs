@@ -31,7 +31,7 @@ pub(crate) struct Backend {
 }
 
 /// What the log calls whoever writes it.
-const LEADERS: [&str; 2] = ["leader", "sequencer"];
+const LEADERS: [&str; 2] = ["leader", "writer"];
 
 /// What has not happened by then will not happen.
 const DEADLINE: Duration = Duration::from_secs(60);
