@@ -3,7 +3,7 @@
 //
 // The stores are the packages of an experimental server (unistore) that speaks
 // TiKV's protocol over multi-Raft. What it does differently from what TiKV
-// documents is corrected here (service.go, onepc.go, chunks.go, store.go), so
+// documents is corrected here (store.go, restore.go, service.go, onepc.go, chunks.go), so
 // that the product never has to know. Read up.go first: it is the supervisor.
 package main
 

@@ -110,3 +110,16 @@ func TestDiskFullIsWhatClientsDecode(t *testing.T) {
 		t.Errorf("%q", bytes)
 	}
 }
+
+func TestLocksAreReadAgainFromBeforeTheirDump(t *testing.T) {
+	for _, row := range []struct{ offset, oldest, want uint64 }{
+		{0, 0, 0},
+		{2<<32 | 77, 0, 0},
+		{9<<32 | 77, 0, 5 << 32},
+		{9<<32 | 77, 7, 7 << 32},
+	} {
+		if got := restoreFrom(row.offset, row.oldest); got != row.want {
+			t.Errorf("%+v: %d", row, got)
+		}
+	}
+}

@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math"
 	"net"
@@ -183,9 +182,10 @@ func openStore(conf *config.Config, pdClient pd.Client) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := restoreLocks(bundle, raftDB, kvPath); err != nil {
-		return nil, err
+	if err := restoreLocks(bundle, raftDB, kvPath, raftPath); err != nil {
+		return nil, fmt.Errorf("the locks cannot be restored: %w", err)
 	}
+	opened := raftDB.GetVLogOffset()
 	inner := raftstore.NewRaftInnerServer(conf, raftstore.NewEngines(bundle, raftDB, kvPath, raftPath), raftConfig(conf, snapshots))
 	inner.Setup(pdClient)
 	router := inner.GetRaftstoreRouter()
@@ -196,21 +196,8 @@ func openStore(conf *config.Config, pdClient pd.Client) (*service, error) {
 		return nil, err
 	}
 	store.StartDeadlockDetection(true)
+	go dumpOnce(bundle.LockStore, kvPath, opened)
 	return newService(tikv.NewServer(regions, store, inner), regions, bundle.LockStore, inner.GetStoreMeta().GetId()), nil
-}
-
-// restoreLocks brings the locks, which live in memory, back from their last
-// dump and the raft log since.
-func restoreLocks(bundle *mvcc.DBBundle, raftDB *badger.DB, kvPath string) error {
-	meta, err := bundle.LockStore.LoadFromFile(filepath.Join(kvPath, raftstore.LockstoreFileName))
-	if err != nil {
-		return err
-	}
-	var offset uint64
-	if meta != nil {
-		offset = binary.LittleEndian.Uint64(meta)
-	}
-	return raftstore.RestoreLockStore(offset, bundle, raftDB)
 }
 
 func openKV(folder string, safePoint *tikv.SafePoint, conf *config.Config) (*badger.DB, error) {

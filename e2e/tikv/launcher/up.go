@@ -17,7 +17,7 @@ import (
 
 const (
 	formTries    = 4
-	startTimeout = 60 * time.Second
+	startTimeout = 2 * time.Minute
 	stopTimeout  = 5 * time.Second
 )
 

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tikv_client::{CheckLevel, TransactionOptions};
 
 use super::{
     servers::Servers,
-    world::{Scratch, Writer, assert_all_there, connect, options, until},
+    world::{Scratch, Writer, assert_all_there, connect, key, options, until, value},
 };
 
 const STORES: [&str; 3] = ["store-1", "store-2", "store-3"];
@@ -68,12 +69,39 @@ async fn all_killed_at_once_come_back_with_everything() {
     assert_all_there(&servers.pd, &acknowledged).await;
 }
 
+/// Locks live in the stores' memory; those of transactions under way come back from the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn locks_outlive_the_stores() {
+    const KEYS: usize = 20;
+    let scratch = Scratch::new("locks");
+    let servers = Servers::start(&scratch.0);
+    let client = connect(&servers.pd).await;
+    let pessimistic = TransactionOptions::new_pessimistic().drop_check(CheckLevel::None);
+    let mut transaction = client.begin_with_options(pessimistic).await.unwrap();
+    transaction.lock_keys((0..KEYS).map(key)).await.unwrap();
+    for number in 0..KEYS {
+        transaction.put(key(number), value(number)).await.unwrap();
+    }
+    for store in STORES {
+        servers.kill(store);
+    }
+    servers.revive();
+
+    until("the transaction ends", async || {
+        // The connections are gone too, so that it may take a few calls.
+        let Err(refused) = transaction.commit().await else { return Some(()) };
+        assert!(!format!("{refused:?}").contains("lock not found"), "{refused:?}");
+        None
+    })
+    .await;
+    assert_all_there(&servers.pd, &Vec::from_iter(0..KEYS)).await;
+}
+
 /// Raft would send a follower that is far behind a snapshot, and these stores' snapshots are
 /// empty: the log must be kept for it instead.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_missed_much_catches_up_with_all_of_it() {
     const ROWS: usize = 400;
-    const ROW_BYTES: usize = 256 << 10;
     let scratch = Scratch::new("behind");
     let servers = Servers::start(&scratch.0);
     servers.kill("store-3");
@@ -81,7 +109,7 @@ async fn a_store_that_missed_much_catches_up_with_all_of_it() {
     for row in 0..ROWS {
         until("the other two take it", async || {
             let mut transaction = client.begin_with_options(options()).await.ok()?;
-            transaction.put(big_key(row), big_value(row, ROW_BYTES)).await.ok()?;
+            transaction.put(big_key(row), big_value(row)).await.ok()?;
             if transaction.commit().await.is_err() {
                 client = connect(&servers.pd).await;
                 return None;
@@ -95,14 +123,27 @@ async fn a_store_that_missed_much_catches_up_with_all_of_it() {
     servers.revive();
 
     lead(&servers, *store_ids(&servers).iter().max().unwrap()).await;
-    for row in 0..ROWS {
+    assert_big_rows(&servers.pd, (0..ROWS).collect()).await;
+
+    // After so much, the stores begin again in the middle of their logs.
+    for store in STORES {
+        servers.kill(store);
+    }
+    servers.revive();
+    assert_big_rows(&servers.pd, (0..ROWS).step_by(20).collect()).await;
+}
+
+const ROW_BYTES: usize = 256 << 10;
+
+async fn assert_big_rows(pd: &str, rows: Vec<usize>) {
+    for row in rows {
         let found = until("the store that was behind answers", async || {
-            let client = connect(&servers.pd).await;
+            let client = connect(pd).await;
             let now = client.current_timestamp().await.ok()?;
             client.snapshot(now, options()).get(big_key(row)).await.ok()
         })
         .await;
-        assert!(found == Some(big_value(row, ROW_BYTES)), "row {row} is lost");
+        assert!(found == Some(big_value(row)), "row {row} is lost");
     }
 }
 
@@ -110,8 +151,8 @@ fn big_key(row: usize) -> Vec<u8> {
     format!("a/big/{row}").into_bytes()
 }
 
-fn big_value(row: usize, bytes: usize) -> Vec<u8> {
-    format!("{row} ").into_bytes().into_iter().cycle().take(bytes).collect()
+fn big_value(row: usize) -> Vec<u8> {
+    format!("{row} ").into_bytes().into_iter().cycle().take(ROW_BYTES).collect()
 }
 
 fn ask(servers: &Servers, path: &str) -> Value {

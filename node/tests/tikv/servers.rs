@@ -1,6 +1,8 @@
 //! A PD and its stores for a test: real processes, which a test may kill, pause and start again.
 //! They end with the value, and also when the test's process is killed.
 
+#![allow(dead_code, reason = "several tests share it, and each needs its part")]
+
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -127,7 +129,11 @@ fn send(pid: i32, signal: Signal) {
 
 /// Where the program is: as the environment says, or where `build.sh` puts it.
 fn program() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Tests of more than one package stand on these servers.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .find(|folder| folder.join("e2e/tikv/build.sh").exists())
+        .expect("a package of this repository");
     let path = std::env::var_os("CAIRN_TIKV_DEV").map_or_else(
         || {
             let build = Command::new(root.join("e2e/tikv/build.sh")).arg("--where").output();

@@ -3,6 +3,7 @@
 
 use std::{
     future::Future,
+    ops::Range,
     panic::resume_unwind,
     sync::{
         Arc,
@@ -122,6 +123,7 @@ impl Client {
     /// Ends every call under way, and fails every later one, as [`Trouble::Unreachable`].
     pub fn close(&self) {
         self.shared.closing.send_replace(true);
+        self.shared.connections.end();
     }
 
     /// How many tasks the connection has now: for metrics, and for the tests that look for leaks.
@@ -133,9 +135,9 @@ impl Client {
         &self,
         kind: Kind,
         bytes: usize,
-        key: Option<&[u8]>,
+        among: Option<Range<Vec<u8>>>,
     ) -> Result<Effort, Trouble> {
-        Effort::begin(&self.shared, kind, bytes, key).await
+        Effort::begin(&self.shared, kind, bytes, among).await
     }
 }
 
@@ -173,7 +175,7 @@ impl Shared {
                     continue;
                 }
                 let key = shared.reach.key();
-                let effort = Effort::without_turn(&shared, Kind::Probe, None);
+                let effort = Effort::without_turn(&shared, Kind::Probe);
                 let probe = effort
                     .attempt(|client| async move { Ok(snapshot(&client).await?.get(key).await?) });
                 if let Err(failure) = probe.await {

@@ -26,7 +26,7 @@ use crate::{
     trouble::{Failure, Next},
 };
 
-/// Never more often than this, however many calls fail.
+/// One is not replaced before this, and after one that never worked none is made for as long, or longer.
 const GAP_MIN: Duration = Duration::from_millis(250);
 const GAP_MAX: Duration = Duration::from_secs(1);
 
@@ -96,10 +96,9 @@ pub(crate) struct Connection {
     pub(crate) number: u64,
     client: TransactionClient,
     threads: Threads,
+    since: Instant,
     /// It has answered at least once.
     worked: AtomicBool,
-    /// A group of keys turned out to lie in two regions, where one-phase commit of groups ends in a panic.
-    straddled: AtomicBool,
 }
 
 impl Connection {
@@ -134,26 +133,33 @@ struct Current {
     made: Arc<OnceCell<Made>>,
     not_before: Instant,
     gap: Duration,
+    /// What was wrong with the one before.
+    why: String,
 }
 
 impl Connections {
     pub(crate) fn new(settings: Settings) -> Self {
-        let current =
-            Current { number: 0, made: Arc::default(), not_before: Instant::now(), gap: GAP_MIN };
+        let current = Current {
+            number: 0,
+            made: Arc::default(),
+            not_before: Instant::now(),
+            gap: GAP_MIN,
+            why: String::new(),
+        };
         Self { settings, current: Mutex::new(current) }
     }
 
-    /// The connection, made if there is none. Takes no longer than a request may.
+    /// The connection, made if there is none, unless the last try was a moment ago.
+    /// Takes no longer than a request may.
     pub(crate) async fn get(&self, threads: &Threads) -> Result<Arc<Connection>, Failure> {
-        let (number, made, not_before) = {
+        let (number, made) = {
             let current = self.current.lock();
-            (current.number, Arc::clone(&current.made), current.not_before)
+            if Instant::now() < current.not_before {
+                return Err(Failure::new(Next::Later, current.why.clone()));
+            }
+            (current.number, Arc::clone(&current.made))
         };
-        let make = || async {
-            threads.sleep_until(not_before).await;
-            self.make(threads, number).await
-        };
-        match made.get_or_init(make).await {
+        match made.get_or_init(|| self.make(threads, number)).await {
             Ok(connection) => Ok(Arc::clone(connection)),
             Err(words) => {
                 self.replace(number, words);
@@ -177,8 +183,8 @@ impl Connections {
                 number,
                 client,
                 threads: own,
+                since: Instant::now(),
                 worked: AtomicBool::new(false),
-                straddled: AtomicBool::new(false),
             })),
             Some(Ok(Err(error))) => Err(format!("PD at {endpoint}: {error}")),
             Some(Err(error)) => Err(format!("PD at {endpoint}: {error}")),
@@ -186,36 +192,35 @@ impl Connections {
         }
     }
 
-    /// Whoever comes next makes a new one, unless that one is new already.
+    /// Whoever comes next makes a new one, unless that one is new already: many fail at once, and one
+    /// store that is away must not keep the calls of others waiting for connection after connection.
     pub(crate) fn replace(&self, number: u64, why: &str) {
+        let now = Instant::now();
         let mut current = self.current.lock();
         if current.number != number {
             return;
         }
         let worked = match current.made.get() {
+            Some(Ok(connection)) if now < connection.since + GAP_MIN => return,
             Some(Ok(connection)) => connection.worked.load(Ordering::Relaxed),
             _ => false,
         };
-        current.gap = if worked { GAP_MIN } else { (current.gap * 2).min(GAP_MAX) };
-        current.not_before = Instant::now().max(current.not_before + current.gap);
+        if worked {
+            current.gap = GAP_MIN;
+            current.not_before = now;
+        } else {
+            current.not_before = now + current.gap;
+            current.gap = (current.gap * 2).min(GAP_MAX);
+        }
         current.number += 1;
+        why.clone_into(&mut current.why);
         current.made = Arc::default();
         tracing::info!(why, "the connection to TiKV is made anew");
     }
 
-    /// Whether groups of keys may be written in one phase.
-    pub(crate) fn groups_in_one_phase(&self) -> bool {
-        match self.current.lock().made.get() {
-            Some(Ok(connection)) => !connection.straddled.load(Ordering::Relaxed),
-            _ => true,
-        }
-    }
-
-    /// They are not, for as long as this connection lives.
-    pub(crate) fn has_straddled(&self) {
-        if let Some(Ok(connection)) = self.current.lock().made.get() {
-            connection.straddled.store(true, Ordering::Relaxed);
-        }
+    /// Lets go of the current one.
+    pub(crate) fn end(&self) {
+        self.current.lock().made = Arc::default();
     }
 
     /// How many tasks the current connection has.

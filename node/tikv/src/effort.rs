@@ -4,6 +4,7 @@ use std::{
     any::Any,
     future::Future,
     hash::{BuildHasher, Hasher, RandomState},
+    ops::Range,
     sync::Arc,
     time::Duration,
 };
@@ -18,12 +19,10 @@ use tokio::{
 use crate::{
     Trouble,
     client::Shared,
+    orphans,
     settings::KIB_UNDER_WAY_MAX,
     trouble::{Failure, Next},
 };
-
-/// How many requests of one call may be under way at a time.
-const SEVERAL: usize = 8;
 
 /// What was called, as metrics name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,8 +109,8 @@ pub(crate) struct Effort {
     begun: Instant,
     deadline: Instant,
     attempt_within: Duration,
-    /// One of the keys that it is about.
-    key: Option<Vec<u8>>,
+    /// The keys that it is about lie in there.
+    among: Option<Range<Vec<u8>>>,
     _turn: Arc<Vec<OwnedSemaphorePermit>>,
 }
 
@@ -121,9 +120,10 @@ impl Effort {
         shared: &Arc<Shared>,
         kind: Kind,
         bytes: usize,
-        key: Option<&[u8]>,
+        among: Option<Range<Vec<u8>>>,
     ) -> Result<Self, Trouble> {
-        let mut effort = Self::without_turn(shared, kind, key);
+        let mut effort = Self::without_turn(shared, kind);
+        effort.among = among;
         if kind == Kind::CollectGarbage {
             effort.limit(crate::garbage::WITHIN);
         }
@@ -153,15 +153,15 @@ impl Effort {
     }
 
     /// For what must not wait behind the calls whose trouble it looks into.
-    pub(crate) fn without_turn(shared: &Arc<Shared>, kind: Kind, key: Option<&[u8]>) -> Self {
+    pub(crate) fn without_turn(shared: &Arc<Shared>, kind: Kind) -> Self {
         let begun = Instant::now();
         Self {
             shared: Arc::clone(shared),
             kind,
             begun,
             deadline: begun + shared.settings.within,
-            attempt_within: shared.settings.attempt_within,
-            key: key.map(<[u8]>::to_vec),
+            attempt_within: shared.settings.attempt_within.min(shared.settings.within),
+            among: None,
             _turn: Arc::default(),
         }
     }
@@ -268,7 +268,7 @@ impl Effort {
                 if let (Next::Reconnect, Some(connection)) = (failure.next, used) {
                     shared.connections.replace(connection.number, &failure.words);
                 }
-                let key = self.key.as_deref();
+                let key = self.among.as_ref().map(|among| &among.start[..]);
                 if failure.is_weather() && shared.reach.failed(begun, key, &failure.words) {
                     Shared::look_for_return(&self.shared);
                 }
@@ -283,6 +283,13 @@ impl Effort {
         if failure.is_final() || wake >= self.deadline {
             return Err(failure.trouble());
         }
+        if let (Some(writer), Some(among)) = (failure.orphan, self.among.clone()) {
+            // Where it fails, the next attempt meets the same locks and comes back here.
+            let let_go = |client| orphans::let_go(client, among, writer);
+            if let Err(failure) = self.attempt(let_go).await {
+                tracing::debug!(why = failure.words, "a dead writer's locks are still there");
+            }
+        }
         tokio::select! {
             biased;
             () = self.shared.closed() => Err(failure.trouble()),
@@ -290,9 +297,10 @@ impl Effort {
         }
     }
 
-    /// Does the same to several things, some at a time. The first trouble ends it.
+    /// Does the same to several things, so many at a time. The first trouble ends it.
     pub(crate) async fn several<I, T, F>(
         &self,
+        at_a_time: usize,
         things: impl IntoIterator<Item = I>,
         work: impl Fn(Self, I) -> F,
     ) -> Result<Vec<T>, Trouble>
@@ -305,7 +313,7 @@ impl Effort {
         let mut under_way = JoinSet::new();
         let mut results = vec![];
         loop {
-            while under_way.len() < SEVERAL
+            while under_way.len() < at_a_time
                 && let Some(thing) = things.next()
             {
                 under_way.spawn_on(work(self.clone(), thing), self.shared.threads.handle());
@@ -317,10 +325,6 @@ impl Effort {
             }
         }
     }
-
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
-    }
 }
 
 async fn permits(of: &Arc<Semaphore>, count: usize) -> OwnedSemaphorePermit {
@@ -328,8 +332,8 @@ async fn permits(of: &Arc<Semaphore>, count: usize) -> OwnedSemaphorePermit {
     Arc::clone(of).acquire_many_owned(count).await.expect("nobody closes it")
 }
 
-/// `tikv-client` asserts in places that a server's answer can reach. Of those that are known, all
-/// concern one-phase commits.
+/// `tikv-client` asserts in places that a server's answer can reach; those that are known are about
+/// one-phase commits.
 fn panicked(error: JoinError) -> Failure {
     let words = match error.try_into_panic() {
         Ok(panic) => format!("tikv-client panicked: {}", panic_words(&*panic)),

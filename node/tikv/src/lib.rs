@@ -21,6 +21,7 @@ mod limits;
 mod names;
 
 mod connection;
+mod orphans;
 mod reach;
 
 mod effort;

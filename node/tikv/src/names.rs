@@ -17,7 +17,7 @@ impl Client {
         range: Range<Vec<u8>>,
         most: u32,
     ) -> Result<Vec<Vec<u8>>, Trouble> {
-        let effort = self.begin(Kind::Scan, 0, Some(&range.start)).await?;
+        let effort = self.begin(Kind::Scan, 0, Some(range.clone())).await?;
         let scan = |client| {
             let range = Key::from(range.start.clone())..Key::from(range.end.clone());
             async move {

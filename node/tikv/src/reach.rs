@@ -78,7 +78,7 @@ impl Reach {
         let mut failing = self.failing.lock();
         let worked = failing.worked;
         let since = *failing.since.get_or_insert(begun.max(worked));
-        if let Some(key) = key {
+        if let Some(key) = key.filter(|key| !key.is_empty()) {
             failing.key = key.to_vec();
         }
         if since.elapsed() < PATIENCE {
@@ -111,6 +111,7 @@ mod tests {
         assert!(reach.failed(now - Duration::from_secs(3), Some(b"k"), "no answer"));
         assert!(!reach.failed(now, None, "still"), "it is unreachable already");
         assert_eq!(watch.borrow_and_update().why.as_deref(), Some("no answer"));
+        assert!(!reach.failed(now, Some(b""), "still"), "no key that can be asked for");
         assert_eq!(reach.key(), b"k");
         reach.worked();
         assert!(watch.borrow_and_update().is_yes());

@@ -9,11 +9,14 @@ use crate::{
     client::{options, snapshot},
     effort::{Effort, Kind, Pace},
     limits::check_key,
+    orphans::{after, span},
     trouble::{Failure, Next},
 };
 
 /// How many keys are asked for at once.
 const KEYS_AT_ONCE: usize = 1024;
+/// How many such questions of one call are under way at a time.
+const QUESTIONS_AT_A_TIME: usize = 4;
 /// The first page of a range, before anything is known about its values.
 const PAGE_FIRST: u32 = 256;
 const PAGE_MAX: u32 = 4096;
@@ -36,7 +39,7 @@ impl Client {
     /// # Errors
     /// [`Trouble::Unreachable`].
     pub async fn get(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, Trouble> {
-        let effort = self.begin(Kind::Get, 0, Some(&key)).await?;
+        let effort = self.begin(Kind::Get, 0, Some(span([&key[..]].into_iter()))).await?;
         let got = async {
             check_key(&key)?;
             let get = |client| {
@@ -53,8 +56,11 @@ impl Client {
     /// # Errors
     /// [`Trouble::Unreachable`].
     pub async fn get_many(&self, keys: Vec<Vec<u8>>) -> Result<HashMap<Vec<u8>, Vec<u8>>, Trouble> {
-        let Some(first) = keys.first() else { return Ok(HashMap::new()) };
-        let effort = self.begin(Kind::GetMany, 0, Some(first)).await?;
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let among = span(keys.iter().map(Vec::as_slice));
+        let effort = self.begin(Kind::GetMany, 0, Some(among)).await?;
         let got = async {
             keys.iter().try_for_each(|key| check_key(key))?;
             let at = effort.timestamp().await?;
@@ -62,8 +68,8 @@ impl Client {
                 return Ok(chunk(effort.clone(), at, keys).await?.into_iter().collect());
             }
             let chunks: Vec<_> = keys.chunks(KEYS_AT_ONCE).map(<[Vec<u8>]>::to_vec).collect();
-            let got =
-                effort.several(chunks, |effort, keys| chunk(effort, at.clone(), keys)).await?;
+            let ask = |effort, keys| chunk(effort, at.clone(), keys);
+            let got = effort.several(QUESTIONS_AT_A_TIME, chunks, ask).await?;
             Ok(got.into_iter().flatten().collect())
         };
         effort.done(got.await)
@@ -80,7 +86,7 @@ impl Client {
         most: u32,
         backwards: bool,
     ) -> Result<Vec<Pair>, Trouble> {
-        let effort = self.begin(Kind::Scan, 0, Some(&range.start)).await?;
+        let effort = self.begin(Kind::Scan, 0, Some(range.clone())).await?;
         let scanned = scan(&effort, range, most, backwards).await;
         effort.done(scanned)
     }
@@ -147,8 +153,7 @@ async fn scan(
             if backwards {
                 rest.end = key.clone();
             } else {
-                // What follows a key at once is the key with a zero behind it.
-                rest.start = [&key[..], &[0]].concat();
+                rest.start = after(key);
             }
         }
         pairs.extend(got);

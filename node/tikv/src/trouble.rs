@@ -58,11 +58,13 @@ pub(crate) enum Next {
 pub(crate) struct Failure {
     pub(crate) next: Next,
     pub(crate) words: String,
+    /// When a writer began whose locks are there and whose first key is not locked.
+    pub(crate) orphan: Option<u64>,
 }
 
 impl Failure {
     pub(crate) fn new(next: Next, words: impl Into<String>) -> Self {
-        Self { next, words: words.into() }
+        Self { next, words: words.into(), orphan: None }
     }
 
     pub(crate) fn trouble(self) -> Trouble {
@@ -89,13 +91,14 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let next = next(&error);
+        let orphan = orphan(&error);
         // Some errors print whole requests: enough to see what it was.
         let mut words = error.to_string();
         if let Some((end, _)) = words.char_indices().nth(300) {
             words.truncate(end);
             words.push('…');
         }
-        Self { next, words }
+        Self { next, words, orphan }
     }
 }
 
@@ -141,6 +144,21 @@ fn next(error: &Error) -> Next {
         Error::ExtractedErrors(errors) | Error::MultipleKeyErrors(errors) => {
             errors.iter().map(next).max().unwrap_or(Next::Later)
         }
+    }
+}
+
+fn orphan(error: &Error) -> Option<u64> {
+    match error {
+        Error::TxnNotFound(writer) => Some(writer.start_ts),
+        Error::KeyError(error) => error.txn_not_found.as_ref().map(|writer| writer.start_ts),
+        Error::UndeterminedError(inner) | Error::PessimisticLockError { inner, .. } => {
+            orphan(inner)
+        }
+        Error::ExtractedErrors(errors) | Error::MultipleKeyErrors(errors) => {
+            errors.iter().find_map(orphan)
+        }
+        // Nothing else can name one.
+        _ => None,
     }
 }
 
@@ -271,6 +289,23 @@ mod tests {
         ];
         for (error, expected, why) in table {
             assert_eq!(is_lost_before_commit(&error), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_writer_that_tikv_does_not_know_is_named() {
+        let unknown =
+            || of_key(|error| error.txn_not_found.insert(Default::default()).start_ts = 7);
+        let busy = || of_region(|error| error.server_is_busy = Some(Default::default()));
+        #[rustfmt::skip]
+        let table = [
+            (unknown(),                                                     Some(7)),
+            (Error::MultipleKeyErrors(vec![busy(), unknown()]),             Some(7)),
+            (Error::UndeterminedError(Box::new(Error::ExtractedErrors(vec![unknown()]))), Some(7)),
+            (busy(),                                                        None),
+        ];
+        for (error, expected) in table {
+            assert_eq!(Failure::from(error).orphan, expected);
         }
     }
 

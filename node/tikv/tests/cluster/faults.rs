@@ -129,6 +129,12 @@ async fn stores_that_die_or_hang_lose_nothing_and_hold_nobody_up() {
     for store in STORES {
         load.progress(50).await;
         servers.kill(store);
+        // Nothing that it learns at first need be so any more.
+        let newcomer = open(&servers);
+        until("a client that is new gets on too", async || {
+            newcomer.put_each(vec![(key(store, 0), vec![1])]).await.ok()
+        })
+        .await;
         load.progress(50).await;
         servers.revive();
     }

@@ -1,13 +1,17 @@
 //! What a write says happened is what happened, whoever else writes.
 
-use std::sync::{
-    Arc, Barrier,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    net::TcpListener,
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
-use cairn_tikv::{Inserted, Trouble, Write};
+use cairn_tikv::{Client, Inserted, Settings, Trouble, Write};
 
-use super::world::{client, key};
+use super::world::{client, key, shared_pd};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_fifty_inserts_of_one_key_one_is_in_and_all_know_which() {
@@ -82,7 +86,7 @@ fn count_one(values: &[Option<Vec<u8>>]) -> Result<(Vec<Write>, ()), ()> {
 async fn an_update_also_meets_writes_of_keys_that_it_only_reads() {
     let (one, other) = (client().await, client().await);
     let both_have_read = Arc::new(Barrier::new(2));
-    let update = |client: cairn_tikv::Client, own: usize| {
+    let update = |client: Client, own: usize| {
         let (first, meet) = (AtomicUsize::new(0), Arc::clone(&both_have_read));
         tokio::spawn(async move {
             let decide = move |values: &[Option<Vec<u8>>]| {
@@ -118,8 +122,8 @@ async fn writes_are_all_in_and_deletes_gone() {
     assert!(matches!(refused, Trouble::Refused(_)), "{refused:?}");
 }
 
-/// The stores have regions that end at m, n, t and u: rows around those lie in two, which one-phase
-/// commit cannot serve, and `tikv-client` panics about.
+/// The stores have regions that end at m, n, t and u: groups around those lie in two, which one-phase
+/// commit cannot serve.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_go_in_whatever_regions_they_lie_in() {
     let client = client().await;
@@ -153,4 +157,25 @@ async fn what_no_store_could_keep_is_refused() {
     // The largest that is taken.
     assert_eq!(client.insert(key("large", 0), vec![1; 6 << 20]).await.unwrap(), Inserted::Yes);
     assert_eq!(client.get(key("large", 0)).await.unwrap().unwrap().len(), 6 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_that_panics_harms_its_own_call_alone() {
+    client().await;
+    let brief = Settings { within: Duration::from_secs(2), ..Settings::of(vec![shared_pd()]) };
+    let client = Client::open(brief).unwrap();
+    let decide = |_: &[Option<Vec<u8>>]| -> Result<(Vec<Write>, ()), ()> { panic!("on purpose") };
+    let outcome = client.update(vec![key("panic", 0)], decide).await;
+    assert!(matches!(&outcome, Err(Trouble::Unreachable(why)) if why.contains("on purpose")));
+    client.write(vec![Write::Put(key("panic", 0), vec![1])]).await.unwrap();
+}
+
+/// `tikv-client` asks one endpoint after the other, and has all the time in the world for each.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_hangs_is_passed_over() {
+    client().await;
+    let hung = TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = shared_pd().replace("127.0.0.1", "localhost");
+    let client = Client::open(Settings::of(vec![hung.local_addr().unwrap().to_string(), there]));
+    assert_eq!(client.unwrap().get(key("absent", 0)).await.unwrap(), None);
 }
