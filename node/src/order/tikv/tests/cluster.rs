@@ -5,7 +5,6 @@ use cairn_tikv::{Client, Settings, Space};
 use super::*;
 
 #[path = "../../../../tests/tikv/servers.rs"]
-#[allow(dead_code, reason = "other tests need the rest of it")]
 mod servers;
 
 use servers::Servers;
