@@ -1,7 +1,7 @@
 //! Validators that append, read, sleep, are cut off and killed, over a store with bad luck: what
 //! was acknowledged stays, nothing is in twice, there is no hole, and all read the same.
 //!
-//! `CAIRN_SIM_SEED=<seed>` repeats the luck of one world, `CAIRN_SIM_SEEDS=<count>` makes more of
+//! `CAIRN_SIM_SEED=<seed>` repeats the luck of one world, `CAIRN_LOG_WORLDS=<count>` makes more of
 //! them. Tasks and clocks are the machine's, so that two runs of a seed may still differ.
 
 use super::{fake::Weather, *};
@@ -18,7 +18,7 @@ async fn no_schedule_loses_doubles_or_reorders() {
     if let Some(seed) = number("CAIRN_SIM_SEED") {
         return world(seed).await;
     }
-    let worlds = number("CAIRN_SIM_SEEDS").unwrap_or(WORLDS);
+    let worlds = number("CAIRN_LOG_WORLDS").unwrap_or(WORLDS);
     for first in (0..worlds).step_by(usize::try_from(AT_ONCE).unwrap()) {
         let mut running = tokio::task::JoinSet::new();
         for seed in first..worlds.min(first + AT_ONCE) {
