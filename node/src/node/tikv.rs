@@ -21,7 +21,7 @@ use crate::{
         forward::Transport,
         tikv::{Tikv as TikvOrder, TikvConfig as OrderConfig},
     },
-    store::{Store, tikv::TikvStore},
+    store::{Store, StoreError, tikv::TikvStore},
 };
 
 /// How long a starting node waits for a cluster that does not answer, before it ends and leaves

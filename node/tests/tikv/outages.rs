@@ -1,10 +1,14 @@
-//! PD and stores that die, stop, and come back, while clients are at work.
+//! PD and stores that die, stop, and come back, while clients are at work; an administrator who
+//! removes keys; and federations that keep only the log, or only the state, in TiKV.
 
 use std::time::Duration;
 
+use cairn_tikv::{Client, Settings, Write};
+
 use super::{
+    backend,
     client::Load,
-    federation::{Federation, Scratch, until},
+    federation::{Backend, Federation, Scratch, until},
     in_tikv,
     servers::Servers,
 };
@@ -117,4 +121,56 @@ fn two_federations_share_a_cluster_and_no_key_and_one_prefix_is_one_chain() {
     assert!(ended.said.contains("belongs to another chain"), "{}", ended.said);
     first.agrees_on(&[a]);
     second.agrees_on(&[b]);
+}
+
+#[test]
+fn log_and_state_may_be_kept_apart() {
+    for (name, order, store) in
+        [("tikv-state-only", "raft", "tikv"), ("tikv-log-only", "tikv", "embedded")]
+    {
+        let backend = Backend { order, store, ..backend() };
+        let mut federation = Federation::found_in(name, 4, &backend);
+        federation.start_all();
+        let mut acknowledged = vec![federation.nodes[0].commits()];
+        federation.nodes[2].kill();
+        acknowledged.push(federation.nodes[1].commits());
+        federation.nodes[2].start_and_serve();
+        acknowledged.push(federation.nodes[2].commits());
+        federation.agrees_on(&acknowledged);
+        federation.nothing_alarming();
+    }
+}
+
+#[test]
+fn blocks_that_an_administrator_removed_come_back_from_peers() {
+    let scratch = Scratch::new("tikv-hand-servers");
+    let servers = Servers::start(&scratch.0);
+    let backend = in_tikv(&servers.pd);
+    let prefix = backend.section.split('"').nth(3).expect("the prefix comes second").to_owned();
+    let mut federation = Federation::found_in("tikv-hand", 4, &backend);
+    federation.start_all();
+    let mut acknowledged: Vec<_> = (0..8).map(|at| federation.nodes[at % 4].commits()).collect();
+    let victim = 1;
+    // What it keeps in memory would hide what is gone.
+    assert!(federation.nodes[victim].stop().success());
+
+    let client = Client::open(Settings::of(vec![servers.pd.clone()])).unwrap();
+    let removed = client.wait(move |client| async move {
+        let first = format!("{prefix}/v-validator-{victim}/").into_bytes();
+        let mut end = first.clone();
+        *end.last_mut().unwrap() += 1;
+        let keys = client.scan_keys(first..end, 1024).await.unwrap();
+        // Pieces and certificates of blocks: the family's letter follows the name of the volume.
+        let of_a_block = |key: &[u8]| key.split(|byte| *byte == b'/').nth(3).map(|key| key[0]);
+        let blocks: Vec<_> = keys.into_iter().filter(|key| of_a_block(key) == Some(b'b')).collect();
+        let half = blocks[..blocks.len() / 2].to_vec();
+        client.write(half.iter().cloned().map(Write::Delete).collect()).await.unwrap();
+        half.len()
+    });
+    assert!(removed > 0);
+
+    federation.nodes[victim].start_and_serve();
+    acknowledged.push(federation.nodes[victim].commits());
+    until("the first block is back", || federation.nodes[victim].block(1));
+    federation.agrees_on(&acknowledged);
 }

@@ -92,6 +92,11 @@ impl InTikv {
         })
     }
 
+    /// While TiKV is known to be away nobody waits for a read: requests would pile up.
+    fn is_there(&self) -> Result<(), StoreError> {
+        self.trouble().map_or(Ok(()), |why| Err(StoreError::Unreachable(why)))
+    }
+
     fn full(&self, key: &[u8]) -> Vec<u8> {
         self.space.key(key)
     }
@@ -122,6 +127,7 @@ impl Far for InTikv {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
+        self.is_there()?;
         let space = self.space.clone();
         let keys: Vec<_> = keys.iter().map(|key| self.full(key)).collect();
         self.ask(READ_WITHIN, move |client| async move {
@@ -140,6 +146,7 @@ impl Far for InTikv {
         if most == 0 || range.start >= range.end {
             return Ok(Vec::new());
         }
+        self.is_there()?;
         let space = self.space.clone();
         let range = self.full(&range.start)..self.full(&range.end);
         self.ask(READ_WITHIN, move |client| async move {
