@@ -27,6 +27,8 @@ use crate::{
 /// How long a starting node waits for a cluster that does not answer, before it ends and leaves
 /// it to whoever starts it to try again.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(500);
 /// How often old versions are looked after, by one validator for all.
 const COLLECT_EVERY: Duration = Duration::from_secs(600);
 /// Versions younger than this stay: no read takes longer.
@@ -68,6 +70,7 @@ impl Tikv {
                     if started.elapsed() < PATIENCE =>
                 {
                     tracing::warn!(pd = config.pd.join(","), why, "waiting for TiKV");
+                    std::thread::sleep(PAUSE);
                 }
                 Err(error) => return Err(claim_failure(&error)),
             }
@@ -81,8 +84,19 @@ impl Tikv {
         genesis: &Arc<Genesis>,
         validator: &str,
     ) -> Result<Arc<dyn Store>, Failure> {
-        let store = TikvStore::open(self.space.clone(), directory, Arc::clone(genesis), validator);
-        Ok(Arc::new(store.map_err(store_failure)?))
+        let started = Stopwatch::start();
+        loop {
+            let space = self.space.clone();
+            match TikvStore::open(space, directory, Arc::clone(genesis), validator) {
+                Ok(store) => return Ok(Arc::new(store)),
+                Err(StoreError::Unreachable(why)) if started.elapsed() < PATIENCE => {
+                    tracing::warn!(why, "waiting for TiKV");
+                    // What is known to be away answers at once.
+                    std::thread::sleep(PAUSE);
+                }
+                Err(error) => return Err(store_failure(error)),
+            }
+        }
     }
 
     /// The log, served on the mesh. Up to `after` this validator's blocks have it already.

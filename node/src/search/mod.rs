@@ -100,6 +100,8 @@ pub struct Row {
     pub output: Option<u32>,
     /// Who had spent the output as of the height that was asked for.
     pub spent_by: Option<TransactionId>,
+    /// The transaction, when finding the row took reading it and it was kept: nobody needs to read it again.
+    pub body: Option<Arc<[u8]>>,
 }
 
 /// A page of rows.

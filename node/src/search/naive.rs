@@ -137,7 +137,10 @@ impl<'s> Scan<'s> {
             let owned = |owner| output.is_none_or(|output| read.is_owner(output, owner));
             if owner.as_ref().is_none_or(owned) {
                 let position = Position { key: key.clone(), place, output: output.unwrap_or(0) };
-                self.rows.push((position, Row { place, transaction: id, output, spent_by: None }));
+                self.rows.push((
+                    position,
+                    Row { place, transaction: id, output, spent_by: None, body: None },
+                ));
             }
         }
     }

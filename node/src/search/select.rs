@@ -27,6 +27,9 @@ pub(super) const EXAMINED_MAX: usize = 20_000;
 /// So many documents are asked of the index at once.
 const DOCUMENTS_MAX: usize = 4096;
 
+/// Most bytes of transactions that are kept with the rows found in them.
+const BODIES_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 type Placed = (Position, Row);
 
 /// A page of rows.
@@ -40,7 +43,8 @@ pub(super) fn page(
     let snapshot = index.snapshot();
     let as_of = selection.as_of.min(snapshot.height);
     let (assets, explained) = (HashMap::new(), Explained::default());
-    let mut reading = Reading { store, selection, order, after, as_of, assets, explained };
+    let room = 0;
+    let mut reading = Reading { store, selection, order, after, as_of, assets, explained, room };
     let named =
         selection.rows == Rows::Outputs && (selection.owner.is_some() || selection.asset.is_some());
     let mut rows = if selection.most == 0 {
@@ -80,6 +84,8 @@ struct Reading<'s> {
     /// The transactions that made the assets of rows read so far.
     assets: HashMap<TransactionId, Arc<[u8]>>,
     explained: Explained,
+    /// So many bytes of bodies may still be kept with their rows.
+    room: usize,
 }
 
 impl Reading<'_> {
@@ -140,6 +146,8 @@ impl Reading<'_> {
         }
         let odd_rows = self.settled(odd_rows)?;
 
+        // From here on most rows that are read are on the page.
+        self.room = BODIES_BYTES_MAX;
         let mut rows = Vec::new();
         let mut from = self.after.clone();
         let mut done: Option<Place> = None;
@@ -207,9 +215,12 @@ impl Reading<'_> {
             return Ok(Vec::new());
         }
         let key = self.order.key(&document);
+        let body = (bytes.len() <= self.room).then(|| Arc::clone(&bytes));
+        self.room -= body.as_ref().map_or(0, |body| body.len());
         let row = |output: Option<u32>| {
             let position = Position { key: key.clone(), place, output: output.unwrap_or(0) };
-            (position, Row { place, transaction: id, output, spent_by: None })
+            let body = body.clone();
+            (position, Row { place, transaction: id, output, spent_by: None, body })
         };
         let after = |(position, _): &Placed| {
             self.after.as_ref().is_none_or(|after| self.order.compare(position, after).is_gt())

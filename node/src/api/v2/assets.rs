@@ -52,8 +52,12 @@ pub(super) struct Asset {
 
 impl Asset {
     /// The asset that the transaction there made.
-    pub(super) fn at(query: &Query, place: Place) -> Result<(Self, usize), StoreError> {
-        let (stored, bytes) = Stored::at(query, place)?;
+    pub(super) fn at(
+        query: &Query,
+        place: Place,
+        body: Option<&Arc<[u8]>>,
+    ) -> Result<(Self, usize), StoreError> {
+        let (stored, bytes) = Stored::at(query, place, body)?;
         let created = Moment::of(query, place)?;
         let (id, issuers, amount) = (stored.id, stored.signers(), stored.amount().to_string());
         let mut stored = stored;
@@ -151,7 +155,7 @@ fn made(query: &Query, id: &TransactionId, as_of: Height) -> Result<Option<Place
 
 fn now(query: &Query, id: &TransactionId, as_of: Height) -> Result<Option<AssetNow>, StoreError> {
     let Some(create) = made(query, id, as_of)? else { return Ok(None) };
-    let (asset, _) = Asset::at(query, create)?;
+    let (asset, _) = Asset::at(query, create, None)?;
     let newest = Stretch { to: as_of, newest_first: true, after: None, most: HOLDERS_LOOK };
     let places = query.transactions_along(id, &newest)?;
     // Shares are moved, never made or lost: once those that are held make up the whole, there
@@ -159,7 +163,7 @@ fn now(query: &Query, id: &TransactionId, as_of: Height) -> Result<Option<AssetN
     let mut missing: u128 = asset.amount.parse().unwrap_or_default();
     let (mut holders, mut last) = (Vec::new(), None);
     for place in places {
-        let (stored, _) = Stored::at(query, place)?;
+        let (stored, _) = Stored::at(query, place, None)?;
         let spenders = query.spenders(stored.references(), as_of)?;
         let outputs = stored.references().into_iter().zip(&stored.outputs).zip(spenders);
         for ((name, output), _) in outputs.filter(|(_, spender)| spender.is_none()) {
@@ -321,7 +325,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn read(&mut self, place: Place) -> Result<Stored, StoreError> {
-        let (stored, bytes) = Stored::at(self.query, place)?;
+        let (stored, bytes) = Stored::at(self.query, place, None)?;
         self.bytes += bytes.len();
         let amounts = stored.outputs.iter().map(|output| output.amount.clone());
         self.amounts.insert(stored.id, amounts.collect());

@@ -80,7 +80,7 @@ pub(super) async fn assets(State(api): Shared, uri: Uri) -> Response {
 }
 
 fn asset_at(query: &Query, row: &Row) -> Result<(Asset, usize), StoreError> {
-    Asset::at(query, row.place)
+    Asset::at(query, row.place, row.body.as_ref())
 }
 
 /// Find outputs
@@ -122,7 +122,7 @@ pub(super) async fn outputs(State(api): Shared, uri: Uri) -> Response {
 }
 
 fn output_at(query: &Query, row: &Row) -> Result<(Output, usize), StoreError> {
-    let (stored, bytes) = Stored::at(query, row.place)?;
+    let (stored, bytes) = Stored::at(query, row.place, row.body.as_ref())?;
     let created = Moment::of(query, row.place)?;
     let output_index = row.output.unwrap_or_default();
     let (asset_id, metadata) = (stored.asset(), stored.metadata);

@@ -77,9 +77,13 @@ impl Stored {
         serde_json::from_slice(bytes).map_err(|error| unreadable(place, error))
     }
 
-    /// Reads what stands there.
-    pub(super) fn at(query: &Query, place: Place) -> Result<(Self, Arc<[u8]>), StoreError> {
-        let bytes = query.body_of(place)?;
+    /// Reads what stands there, unless whoever found it has read it already.
+    pub(super) fn at(
+        query: &Query,
+        place: Place,
+        body: Option<&Arc<[u8]>>,
+    ) -> Result<(Self, Arc<[u8]>), StoreError> {
+        let bytes = body.map_or_else(|| query.body_of(place), |body| Ok(Arc::clone(body)))?;
         Ok((Self::of(&bytes, place)?, bytes))
     }
 

@@ -164,7 +164,7 @@ fn figures() {
             times.take(|| {
                 let page = search.select(&selection).unwrap().found;
                 for row in &page.rows {
-                    assert!(store.transaction(row.place).unwrap().is_some());
+                    assert!(row.body.is_some(), "a page of the usual size has all it needs");
                 }
             });
         }

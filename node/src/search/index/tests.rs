@@ -149,7 +149,8 @@ fn pages(search: &Search, selection: &Selection) -> Vec<(Vec<crate::search::Row>
     loop {
         let page = search.select(&selection).unwrap().found;
         selection.after = page.next.clone();
-        found.push((page.rows, page.next));
+        let rows = page.rows.into_iter().map(|row| crate::search::Row { body: None, ..row });
+        found.push((rows.collect(), page.next));
         if selection.after.is_none() || found.len() > 100 {
             return found;
         }
