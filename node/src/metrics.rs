@@ -260,6 +260,7 @@ impl Metrics {
     }
 
     /// Name and help of every metric, those not yet counted included: what dashboards may use.
+    #[expect(clippy::too_many_lines, reason = "one list, in one place, is the point")]
     pub fn names(&self) -> Vec<(String, String)> {
         let Self {
             registry: _,

@@ -317,6 +317,7 @@ struct Running {
 }
 
 impl Running {
+    #[expect(clippy::too_many_lines, reason = "the order in which a node starts, told once")]
     async fn start(
         config: Config,
         opened: Opened,

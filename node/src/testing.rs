@@ -24,6 +24,10 @@ use sha3::{Digest, Sha3_256};
 
 use crate::store::Store;
 
+#[cfg(feature = "tikv")]
+#[path = "../tests/tikv/servers.rs"]
+pub(crate) mod servers;
+
 /// A client's key; the same seed gives the same key.
 pub(crate) fn key(seed: u32) -> SigningKey {
     let mut bytes = *b"a client's seed, for tests: ....";

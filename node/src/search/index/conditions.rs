@@ -26,13 +26,19 @@ pub(super) struct Lookup<'s> {
     pub(super) searcher: &'s Searcher,
 }
 
+/// Both ends of a range of numbers.
+pub(super) type NumberBounds = (Bound<f64>, Bound<f64>);
+
+/// What a document must be, or must not be.
+pub(super) type Clauses = Vec<(Occur, Box<dyn Query>)>;
+
 /// A range that is looked at in each document that is found.
 #[derive(Clone, Debug)]
 pub(super) struct Within {
     /// In this column.
     pub(super) column: String,
     /// The number is within these.
-    pub(super) bounds: (Bound<f64>, Bound<f64>),
+    pub(super) bounds: NumberBounds,
 }
 
 /// How sure one comparison is.
@@ -114,7 +120,7 @@ impl Lookup<'_> {
                 Ok(Box::new(BooleanQuery::union(some.collect::<Result<_, _>>()?)))
             }
             Condition::All(all) => {
-                let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
+                let mut clauses: Clauses = Vec::new();
                 for (path, bounds) in self.ranges(all)? {
                     clauses.push((Occur::Must, self.within(path, bounds)?.query(may)));
                 }
@@ -257,7 +263,7 @@ impl Lookup<'_> {
 }
 
 /// All clauses; when each is a negation, of all documents.
-pub(super) fn all_of(mut clauses: Vec<(Occur, Box<dyn Query>)>) -> Box<dyn Query> {
+pub(super) fn all_of(mut clauses: Clauses) -> Box<dyn Query> {
     if !clauses.iter().any(|(occur, _)| *occur == Occur::Must) {
         clauses.push((Occur::Must, Box::new(AllQuery)));
     }

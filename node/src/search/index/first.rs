@@ -1,10 +1,6 @@
 //! The first documents in an order, behind a mark and up to a height: what a page is made of.
 
-use std::{
-    collections::BinaryHeap,
-    fmt::Debug,
-    ops::{Bound, RangeBounds},
-};
+use std::{collections::BinaryHeap, fmt::Debug, ops::RangeBounds};
 
 use tantivy::{
     DocId, Score, SegmentOrdinal, SegmentReader,
@@ -13,7 +9,7 @@ use tantivy::{
 };
 
 use super::{
-    conditions::Within,
+    conditions::{NumberBounds as Bounds, Within},
     schema::{pack, unpack},
 };
 use crate::search::order::{Key, Position};
@@ -49,7 +45,7 @@ type Rank = (u8, u64, u64);
 pub(super) struct InSegment {
     first: First,
     /// What is looked at, with the bounds. No documents where a column is missing.
-    within: Vec<(Option<Column<f64>>, (Bound<f64>, Bound<f64>))>,
+    within: Vec<(Option<Column<f64>>, Bounds)>,
     places: Column<u64>,
     /// Whether some documents are of later places than those asked for.
     has_later: bool,
@@ -191,7 +187,7 @@ fn read_column<T: PartialOrd + Copy + Debug + Send + Sync + 'static>(
 }
 
 /// Leaves out the documents whose number is not within the bounds.
-fn keep_within(column: &Column<f64>, bounds: (Bound<f64>, Bound<f64>), block: &mut Block) {
+fn keep_within(column: &Column<f64>, bounds: Bounds, block: &mut Block) {
     read_column(column, &block.documents, &mut block.numbers);
     let mut numbers = block.numbers.iter();
     block.documents.retain(|_| {

@@ -41,7 +41,7 @@ use tokio::sync::watch;
 
 use self::{
     columns::Known,
-    conditions::{Lookup, Within, all_of},
+    conditions::{Clauses, Lookup, Within, all_of},
     feed::{Feed, Options},
     first::{First, Firsts},
     mark::Opened,
@@ -342,7 +342,7 @@ impl Index {
         &self,
         lookup: &Lookup<'_>,
         selection: &Selection,
-    ) -> tantivy::Result<(Vec<(Occur, Box<dyn Query>)>, Vec<Within>)> {
+    ) -> tantivy::Result<(Clauses, Vec<Within>)> {
         let (mut clauses, mut looked_at) = (Vec::new(), Vec::new());
         if selection.rows == Rows::Assets {
             clauses.push((Occur::Must, lookup.term(MAKES)));
@@ -358,7 +358,7 @@ impl Index {
     fn collect(
         &self,
         snapshot: &Snapshot,
-        clauses: Vec<(Occur, Box<dyn Query>)>,
+        clauses: Clauses,
         first: &First,
     ) -> tantivy::Result<Found> {
         let Firsts { mut found, matched } = snapshot.searcher.search(&*all_of(clauses), first)?;

@@ -3,11 +3,7 @@
 use cairn_tikv::{Client, Settings, Space};
 
 use super::*;
-
-#[path = "../../../../tests/tikv/servers.rs"]
-mod servers;
-
-use servers::Servers;
+use crate::testing::servers::Servers;
 
 /// A directory of its own, gone with the value.
 struct Directory(std::path::PathBuf);

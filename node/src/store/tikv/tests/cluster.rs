@@ -1,15 +1,11 @@
 //! The same store on PD and three stores, one cluster for all tests here.
 
-#[path = "../../../../tests/tikv/servers.rs"]
-mod servers;
-
 use std::sync::{OnceLock, Weak};
 
 use cairn_tikv::{Client, Settings};
-use servers::Servers;
 
 use super::*;
-use crate::clock::Stopwatch;
+use crate::{clock::Stopwatch, testing::servers::Servers};
 
 /// Servers that run for as long as a test uses them, with their directory.
 struct Cluster {
