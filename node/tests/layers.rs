@@ -82,6 +82,17 @@ fn the_verifier_stands_alone() {
     assert!(dependencies.lines().filter(|line| line.contains("workspace")).count() <= 7);
 }
 
+/// Its calls have no time limits, and its errors many meanings: one crate deals with that.
+#[test]
+fn only_one_crate_speaks_to_tikv() {
+    let mut files = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+    assert!(files.len() > 100, "the source tree is readable");
+    for (path, text) in files {
+        assert!(!text.contains("tikv_client"), "{path} goes past cairn_tikv");
+    }
+}
+
 #[test]
 fn reads_both_ways_of_importing() {
     let text = "use crate::api;\nuse crate::{\n    store::{Store, Tip},\n    order,\n};\n";
