@@ -371,7 +371,7 @@ impl Shared {
         let Some(value) = self.vault.get(key.clone())? else {
             return Err(self.vault.damaged(&key, "a block is not there"));
         };
-        let front = blocks::decode(&value).and_then(|(_, piece)| block::front(piece));
+        let front = blocks::decode(&value).and_then(|(_, piece)| block::front(&piece));
         Ok(Some(front.map_err(self.vault.malformed(&key))?))
     }
 
@@ -395,12 +395,14 @@ impl Shared {
             let piece = found.get(&key).and_then(|value| blocks::decode(value).ok());
             let start = part.start.saturating_sub(at * PIECE_BYTES);
             let end = part.end - at * PIECE_BYTES;
-            let within =
-                piece.and_then(|(_, piece)| piece.get(start..end.min(piece.len().max(start))));
+            let within = piece.and_then(|(_, mut piece)| {
+                piece.truncate(end);
+                (start <= piece.len()).then(|| piece.split_off(start))
+            });
             let Some(within) = within else {
                 return Err(self.vault.damaged(&key, "a piece of a block is not there"));
             };
-            bytes.extend_from_slice(within);
+            bytes.extend(within);
         }
         if bytes.len() != part.len() {
             return Err(self
