@@ -94,7 +94,7 @@ fn key(index: usize) -> SigningKey {
 fn signed(bytes: Vec<u8>) -> (Signed, TransactionId) {
     let parsed = parse(bytes.clone().into(), cairn_ledger::json::Strictness::Strict)
         .expect("what was built by the rules parses by the rules");
-    let id = *parsed.id();
+    let id = parsed.id();
     (Signed { id: id.to_string(), bytes }, id)
 }
 

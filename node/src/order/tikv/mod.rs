@@ -5,8 +5,9 @@
 //! * [`lease`]: who writes. [`write`]: the writer gathers what waits at its [`desk`] into a slot
 //!   and inserts it under the next key, one at a time. A key is written once, so a writer that
 //!   was deposed and does not know it finds the key taken: the slots are the fence.
-//! * [`follow`]: everybody else reads the next key when the writer hints at it, and by polling.
-//!   Whoever finds the lease free takes it.
+//! * [`follow`]: everybody else gets the slots from the writer as it puts them in, and reads what
+//!   did not come: the next key when the writer hints at it, and by polling. Whoever finds the
+//!   lease free takes it.
 //! * [`view`]: what is known here. [`read`]: slices of it, older ones from TiKV.
 //! * [`tend`]: each validator says up to where its blocks have the log; what is not needed any
 //!   more is deleted.
@@ -30,7 +31,12 @@ use tokio::{
     time::Instant,
 };
 
-use self::{desk::Desk, keys::Keys, slot::NUMBER_MAX, view::View};
+use self::{
+    desk::Desk,
+    keys::Keys,
+    slot::{NUMBER_MAX, SLOT_BYTES_MAX, Slot, SlotError},
+    view::View,
+};
 use super::{
     AppendError, Batch, Order, Ordered, ReadError,
     forward::{FORWARD, Forwarded, Forwarder, Transport},
@@ -52,6 +58,8 @@ mod tests;
 
 /// Says of a message that it is a hint: tells the log's end.
 const HINT: u8 = 5;
+/// Says of a message that it is a slot that was just put in.
+const SLOT: u8 = 6;
 /// How long an ending node waits for its lease to be given back.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -207,6 +215,13 @@ impl Inner {
         self.forwarder.transport.tell(Bytes::from(writer.finish()));
     }
 
+    /// Gives the others a slot that is in, so that they need not read it.
+    fn send(&self, first: u64, value: &[u8]) {
+        let mut writer = Writer::tagged(self.chain().as_bytes());
+        writer.u8(SLOT).u64(first).bytes(value);
+        self.forwarder.transport.tell(Bytes::from(writer.finish()));
+    }
+
     /// Appends on this node, if it writes.
     async fn write_here(&self, batch: Bytes, within: Duration) -> Forwarded {
         let known = *self.known.lock();
@@ -336,17 +351,40 @@ impl Receiver {
         }
     }
 
-    fn hint(&self, bytes: &[u8]) -> Result<Hint, DecodeError> {
+    fn told(&self, from: Peer, bytes: &[u8]) -> Result<Hint, SlotError> {
         let mut reader = self.reader(bytes)?;
-        if reader.u8()? != HINT {
-            return Err(reader.malformed());
+        let malformed = reader.malformed();
+        match reader.u8()? {
+            HINT => {
+                let (epoch, end) = (reader.u64()?, reader.u64()?);
+                reader.finish()?;
+                if epoch > NUMBER_MAX || end > NUMBER_MAX {
+                    return Err(malformed.into());
+                }
+                Ok(Hint { epoch, end, at: Some(Instant::now()) })
+            }
+            SLOT => {
+                let (first, value) = (reader.u64()?, reader.bytes(SLOT_BYTES_MAX)?);
+                reader.finish()?;
+                Ok(self.sent(from, Slot::decode(self.0.chain(), first, value.to_vec())?))
+            }
+            _ => Err(malformed.into()),
         }
-        let (epoch, end) = (reader.u64()?, reader.u64()?);
-        if epoch > NUMBER_MAX || end > NUMBER_MAX {
-            return Err(reader.malformed());
+    }
+
+    /// Takes a slot from the writer itself, if it is the next of its epoch; the first of an epoch
+    /// is always read, and so it is known that it had the lease. A writer that lies gains nothing
+    /// that silence would not give it: what blocks hold is decided by votes, and whoever writes
+    /// next begins where the log in TiKV ends.
+    fn sent(&self, from: Peer, slot: Slot) -> Hint {
+        let Inner { known, view, .. } = &*self.0;
+        let (epoch, end) = (slot.epoch, slot.last());
+        let known = *known.lock();
+        let by_the_writer = known.holder == Some(from) && slot.writer == from && !known.leading;
+        if by_the_writer && known.epoch == epoch && view.epoch() == epoch {
+            view.take(slot);
         }
-        reader.finish()?;
-        Ok(Hint { epoch, end, at: Some(Instant::now()) })
+        Hint { epoch, end, at: Some(Instant::now()) }
     }
 
     fn batch(&self, request: &Bytes) -> Result<Bytes, DecodeError> {
@@ -362,9 +400,9 @@ impl Receiver {
 
 #[async_trait::async_trait]
 impl Service for Receiver {
-    /// A hint makes this node look; it is believed in nothing.
+    /// What is not taken makes this node look; it is believed in nothing.
     fn notify(&self, from: Peer, message: Bytes) {
-        match self.hint(&message) {
+        match self.told(from, &message) {
             Ok(hint) => {
                 let known = *self.0.known.lock();
                 // Only the writer knows the end; a new one says so first.

@@ -19,6 +19,7 @@ use crate::mesh::AskError;
 mod cluster;
 mod fake;
 mod schedules;
+mod sent;
 
 const CHAIN: ChainId = ChainId([7; 32]);
 

@@ -147,9 +147,6 @@ async fn write(term: &Term) {
 async fn put_in(term: &Term, group: Vec<Append>) -> bool {
     let batches = group.iter().map(|append| append.batch.clone()).collect();
     let placed = place(term, batches).await;
-    if let Placed::At(_) = placed {
-        term.inner.tell(term.epoch);
-    }
     for (index, append) in (0..).zip(group) {
         let answer = match placed {
             Placed::At(first) => Forwarded::In(first + index),
@@ -183,9 +180,13 @@ async fn place(term: &Term, batches: Vec<Bytes>) -> Placed {
             batches: batches.clone(),
         };
         let there = match settle(term, &slot).await {
-            Settled::Ours => {
+            Settled::Ours(value) => {
                 let first = slot.first;
-                return if inner.view.take(slot) { Placed::At(first) } else { Placed::Unknown };
+                if !inner.view.take(slot) {
+                    return Placed::Unknown;
+                }
+                inner.send(first, &value);
+                return Placed::At(first);
             }
             Settled::Taken(there) => there,
             Settled::NotAsked => return Placed::Out,
@@ -210,7 +211,8 @@ async fn place(term: &Term, batches: Vec<Bytes>) -> Placed {
 
 /// What became of an insert.
 enum Settled {
-    Ours,
+    /// Under its key there is this value.
+    Ours(Vec<u8>),
     Taken(Vec<u8>),
     NotAsked,
     Unknown,
@@ -237,11 +239,11 @@ async fn settle(term: &Term, slot: &Slot) -> Settled {
         }
     }
     if begun.elapsed() < inner.tuning.sure {
-        return Settled::Ours;
+        return Settled::Ours(value);
     }
     // After so long, another's slot may have stood there and have been deleted again.
     match inner.heard(tend::floor(&*inner.keys).await) {
-        Ok(floor) if floor < slot.first => Settled::Ours,
+        Ok(floor) if floor < slot.first => Settled::Ours(value),
         Ok(_) => {
             // Nobody reads it there; left alone it would be taken for one of the log's last.
             let _ = inner.heard(inner.keys.write(vec![Write::Delete(key)]).await);
