@@ -130,6 +130,22 @@ fn without_register_and_a_block_nothing_is_said_not_to_be_there() {
 }
 
 #[test]
+fn names_that_the_register_lacks_come_back_with_the_scrub() {
+    let told = Told::new();
+    let (path, stamp) = (told.scratch.0.join(REGISTER), told.open().unwrap().shared.vault.stamp());
+    fs::remove_dir_all(&path).unwrap();
+    let empty = Known::open(&path, &stamp, Height(4)).unwrap();
+    empty.learn(std::iter::empty(), Height(4)).unwrap();
+    empty.sync().unwrap();
+    drop(empty);
+    let rows = told.shelf.copy().keys().filter(|key| b"tsrwa".contains(&key[0])).count();
+    let store = told.open().unwrap();
+    assert_eq!(store.scrub().unwrap().rewritten, rows as u64);
+    told.story.check(&store);
+    assert!(store.scrub().unwrap().is_clean());
+}
+
+#[test]
 fn keys_are_known_once_they_were_learnt_and_lists_come_in_order() {
     let scratch = Scratch::new();
     let stamp = || super::super::vault::Stamp { key: [3; 32], label: [4; 32] };
