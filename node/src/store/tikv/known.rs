@@ -228,6 +228,12 @@ impl Known {
         synced.map_err(|error| failed("syncing", &self.path, error))
     }
 
+    /// Sorts what is in memory into a file.
+    #[cfg(test)]
+    pub(super) fn flush(&self) {
+        self.names.rotate_memtable_and_wait().unwrap();
+    }
+
     /// What stands for a row here: its subject's hash, then where it is in the subject's list.
     fn name(&self, key: &[u8]) -> Vec<u8> {
         let (subject, place) = key.split_at(subject_bytes(key));

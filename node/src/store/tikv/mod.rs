@@ -59,7 +59,7 @@ use self::{
     writer::Work,
 };
 use super::{
-    Located, Spent, Store, StoreError, Stretch,
+    Located, Scrubbed, Spent, Store, StoreError, Stretch,
     files::{Directory, trouble},
     recent::Recent,
     rows::Rows,
@@ -109,6 +109,7 @@ struct Shared {
     recent: Mutex<Recent>,
     /// Blocks that could not be read back.
     damaged: Mutex<BTreeSet<Height>>,
+    scrubbed: Mutex<Scrubbed>,
     tips: watch::Sender<Height>,
     work: Mutex<Work>,
     /// Something in `work` or `state` that a thread may wait for has changed.
@@ -355,6 +356,10 @@ impl Store for TikvStore {
 
     fn repair(&self, block: &Block) -> Result<(), StoreError> {
         self.shared.repair(block)
+    }
+
+    fn scrubbed(&self) -> Scrubbed {
+        *self.shared.scrubbed.lock()
     }
 
     fn suspect(&self) {

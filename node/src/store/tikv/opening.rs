@@ -78,7 +78,8 @@ impl Shared {
             let lower = Mark { height: settled, block: seal.tip.block };
             vault.update(MARK, move |_| Ok(Some(lower.encode())))?;
         }
-        let known = Known::open(&directory.join("tikv.rows"), &vault.stamp(), seal.tip.height)?;
+        // Beside it lies the note that it is damaged, which is another one than that of rows.
+        let known = Known::open(&directory.join("rows"), &vault.stamp(), seal.tip.height)?;
         let state =
             State { tip: seal.tip.clone(), hash: seal.state, overlay: Overlay::new(settled) };
         Ok(Self {
@@ -92,6 +93,7 @@ impl Shared {
             commits: Mutex::new(Commits { pinned, over: None }),
             recent: Mutex::<Recent>::default(),
             damaged: Mutex::default(),
+            scrubbed: Mutex::default(),
             work: Mutex::<Work>::default(),
             changed: Condvar::new(),
             ending: Condvar::new(),

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    ops::Range,
     sync::Arc,
 };
 
@@ -13,7 +12,6 @@ use cairn_ledger::{
     ids::{Height, OutputReference, PublicKey, TransactionId},
     rules::{OutputState, Reads, View},
 };
-use cairn_tikv::Pair;
 
 use super::{
     Shared,
@@ -21,8 +19,7 @@ use super::{
         assets,
         blocks::{self, PIECE_BYTES, PIECES_MAX},
         ends::{self, Ends},
-        owners, refusals, spenders,
-        transactions::{self, Entry},
+        owners, refusals, spenders, transactions,
     },
     overlay::Answered,
     vault::Vault,
@@ -31,6 +28,8 @@ use crate::store::{Located, Spent, StoreError, Stretch, pending::Fate};
 
 /// Rows of a list that are read at once.
 const PAGE_ROWS: usize = 64;
+/// The first time: most who ask want the last transfer, or few.
+const FIRST_ROWS: usize = 4;
 
 impl Shared {
     /// The rows that the overlay does not know, in one read.
@@ -85,8 +84,9 @@ impl Shared {
         take: &mut impl FnMut(Place) -> bool,
     ) -> Result<bool, StoreError> {
         let mut range = assets::range(asset, from, to);
+        let mut most = FIRST_ROWS;
         loop {
-            let page = self.written_within(&range, PAGE_ROWS, backwards)?;
+            let page = self.written_within(&range, most, backwards)?;
             for (key, value) in &page {
                 let mut places = assets::decode(key, value).map_err(self.vault.malformed(key))?;
                 if backwards {
@@ -96,9 +96,10 @@ impl Shared {
                     return Ok(false);
                 }
             }
-            let Some((last, _)) = page.last().filter(|_| page.len() == PAGE_ROWS) else {
+            let Some((last, _)) = page.last().filter(|_| page.len() == most) else {
                 return Ok(true);
             };
+            most = PAGE_ROWS;
             if backwards {
                 range.end.clone_from(last);
             } else {

@@ -21,7 +21,7 @@ use super::{
     families::{self, blocks, transactions},
     writer::Work,
 };
-use crate::store::{StoreError, rows::Rows};
+use crate::store::{Scrubbed, StoreError, rows::Rows};
 
 /// For each block when nobody waits for it, and for each MiB of it: who reads and writes comes
 /// first.
@@ -56,6 +56,11 @@ impl Findings {
     /// Whether everything was as it should be.
     pub fn is_clean(&self) -> bool {
         self.damaged.is_empty() && self.rewritten == 0 && self.removed == 0 && self.named.is_empty()
+    }
+
+    fn counts(&self) -> Scrubbed {
+        let damaged = self.damaged.len() as u64 + self.rewritten + self.removed;
+        Scrubbed { blocks: self.blocks, damaged }
     }
 
     fn name(&mut self, finding: String) {
@@ -123,7 +128,7 @@ impl Shared {
 
     /// Compares everything: at once, or so slowly that nobody notices.
     pub(super) fn scrub(&self, at_once: bool) -> Result<Findings, StoreError> {
-        let mut findings = Findings::default();
+        let (mut findings, mut counted) = (Findings::default(), Scrubbed::default());
         let chain = self.genesis.chain();
         let start = Chained { parent: BlockId(chain.0), state: StateHash::default() };
         let mut chained = Some(start);
@@ -144,12 +149,23 @@ impl Shared {
                 Err(error) => return Err(error),
             };
             findings.blocks += 1;
+            self.count(&findings, &mut counted);
             if !self.rest(at_once, bytes) {
                 return Ok(findings);
             }
         }
-        self.sweep(at_once, &mut findings)?;
-        Ok(findings)
+        let swept = self.sweep(at_once, &mut findings);
+        self.count(&findings, &mut counted);
+        swept.map(|()| findings)
+    }
+
+    /// Adds what was found since the last time to what is told about this process.
+    fn count(&self, findings: &Findings, counted: &mut Scrubbed) {
+        let (before, now) = (*counted, findings.counts());
+        let mut all = self.scrubbed.lock();
+        all.blocks += now.blocks - before.blocks;
+        all.damaged += now.damaged - before.damaged;
+        *counted = now;
     }
 
     /// Compares a block with its parent and its state, and its rows with what they should be.

@@ -3,16 +3,13 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use cairn_ledger::{
-    block::Place,
-    ids::{Height, OutputReference, TransactionId},
-};
+use cairn_ledger::ids::{Height, OutputReference, TransactionId};
 use cairn_tikv::Pair;
 
 use super::{
     Shared,
     families::{
-        refusals, spenders,
+        spenders,
         transactions::{self, Entry},
     },
 };
