@@ -41,7 +41,11 @@ use std::{
 use plants::Planted;
 
 /// Tries seeds in some threads until one fails or all are done; says which failed, and how.
-fn first_failure(seeds: std::ops::Range<u64>, run: &(dyn Fn(u64) + Sync)) -> Option<(u64, String)> {
+fn first_failure(
+    threads: usize,
+    seeds: std::ops::Range<u64>,
+    run: &(dyn Fn(u64) + Sync),
+) -> Option<(u64, String)> {
     let next = AtomicU64::new(seeds.start);
     let failed = AtomicBool::new(false);
     let work = || {
