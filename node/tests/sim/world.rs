@@ -7,7 +7,6 @@ use cairn_node::{
     chain::message,
     mesh::Peer,
     order::{Batch, Ordered},
-    store::Store,
 };
 
 use crate::{
