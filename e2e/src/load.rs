@@ -64,6 +64,18 @@ pub(crate) async fn closed(
     run(addresses, connections, work, move |_| next.fetch_add(1, Ordering::Relaxed), None).await
 }
 
+/// The same, where the body of a round needs the one before it: each connection sends every so
+/// manieth body, in order.
+pub(crate) async fn closed_in_turns(
+    addresses: &[String],
+    connections: usize,
+    work: &Work,
+) -> anyhow::Result<Measured> {
+    let turns: Arc<Vec<_>> = Arc::new((0..connections).map(AtomicUsize::new).collect());
+    let next = move |index: usize| turns[index].fetch_add(connections, Ordering::Relaxed);
+    run(addresses, connections, work, next, None).await
+}
+
 /// Sends all bodies at `rate` requests a second, on schedule whatever the answers do.
 pub(crate) async fn open(
     addresses: &[String],

@@ -36,7 +36,16 @@ struct Flags {
     /// How many transactions in the runs with one a request.
     #[arg(long, default_value_t = 30_000)]
     singles: usize,
-    /// Bytes of payload in each.
+    /// How many TRANSFERs, each of what the one before it made.
+    #[arg(long, default_value_t = 30_000)]
+    transfers: usize,
+    /// Bytes of a TRANSFER.
+    #[arg(long, default_value_t = 1100)]
+    transfer_bytes: usize,
+    /// So many outputs are there already when the TRANSFERs begin.
+    #[arg(long, default_value_t = 0)]
+    live_outputs: usize,
+    /// Bytes of payload in each CREATE.
     #[arg(long, default_value_t = 765)]
     payload: usize,
     /// Transactions in one request of the batched run.
@@ -67,6 +76,9 @@ struct Flags {
     #[arg(long, default_value = "table", value_parser = ["table", "json"])]
     output: String,
 }
+
+/// Transactions in a request of those that fill the ledger; each is large.
+const FILL_BATCH: usize = 10;
 
 impl Flags {
     /// What the federation is made of.
@@ -117,14 +129,9 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
 
     let (batched, rest) = corpus.split_at(flags.transactions);
     let (closed, open) = rest.split_at(flags.singles);
-    let work = Work {
-        bodies: Arc::new(batched.chunks(flags.batch).map(corpus::array).collect()),
-        each: flags.batch,
-        path: "/api/v2/transactions?wait=committed",
-        good: all_committed,
-    };
     eprintln!("closed loop, {} a request ...", flags.batch);
-    let fast = load::closed(&addresses, flags.connections, &work).await?;
+    let fast =
+        load::closed(&addresses, flags.connections, &batches(batched.chunks(flags.batch))).await?;
     say(&fast);
 
     let single = |transactions: &[corpus::Signed]| Work {
@@ -140,10 +147,12 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
     let half =
         load::open(&addresses, flags.single_connections, &single(open), ones.rate() / 2.0).await?;
     say(&half);
+    let moved = transfers(flags, &addresses).await?;
+    say(&moved);
     let loaded = federation.resident_mib()?;
 
     eprintln!("reading back from other validators ...");
-    let committed = fast.committed + ones.committed + half.committed;
+    let committed = fast.committed + ones.committed + half.committed + moved.committed;
     let read_back = read_back(&addresses, &corpus).await?;
 
     eprintln!("killing all, starting again ...");
@@ -174,6 +183,7 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
         "validators": flags.validators, "order": flags.order, "store": flags.store, "payload_bytes": flags.payload, "committed": committed,
         "batched": {"per_request": flags.batch, "rate": fast.rate(), "p50_ms": fast.latency_ms(0.5), "p99_ms": fast.latency_ms(0.99), "failed": fast.failed, "r1": ratio(&fast)},
         "single": {"rate": ones.rate(), "p50_ms": ones.latency_ms(0.5), "p99_ms": ones.latency_ms(0.99), "failed": ones.failed, "r1": ratio(&ones)},
+        "transfers": {"per_request": flags.batch, "live_outputs": flags.live_outputs, "rate": moved.rate(), "p50_ms": moved.latency_ms(0.5), "p99_ms": moved.latency_ms(0.99), "failed": moved.failed, "r1": ratio(&moved)},
         "half_load": {"rate": half.rate(), "p50_ms": half.latency_ms(0.5), "p99_ms": half.latency_ms(0.99), "p999_ms": half.latency_ms(0.999), "failed": half.failed},
         "signatures_per_second_batch_1024": yardstick,
         "resident_mib": {"idle": idle, "after_load": loaded},
@@ -185,7 +195,7 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
         return Ok(());
     }
     println!(
-        "committed CREATE a second, {} validators, order {}, store {}, {}-byte payload:",
+        "committed transactions a second, {} validators, order {}, store {}, CREATEs with {} bytes of payload:",
         flags.validators, flags.order, flags.store, flags.payload
     );
     let row = |name: &str, m: &Measured| {
@@ -201,6 +211,7 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
     row(&format!("{} a request, closed loop", flags.batch), &fast);
     row("1 a request, closed loop", &ones);
     row("1 a request, half load", &half);
+    row(&format!("{} TRANSFERs a request", flags.batch), &moved);
     println!("  yardstick: {yardstick:.0} signatures/s in batches of 1024 on these cores");
     println!("  memory: idle {} MiB, after load {} MiB", mib(&idle), mib(&loaded));
     println!(
@@ -213,6 +224,38 @@ async fn measure(flags: &Flags, data: &std::path::Path) -> anyhow::Result<()> {
     );
     println!("  {verified}");
     Ok(())
+}
+
+/// Requests with these transactions each.
+fn batches<'a>(chunks: impl Iterator<Item = &'a [corpus::Signed]>) -> Work {
+    let mut each = 0;
+    let bodies = chunks.map(|chunk| {
+        each = each.max(chunk.len());
+        corpus::array(chunk)
+    });
+    let bodies = Arc::new(bodies.collect());
+    Work { bodies, each, path: "/api/v2/transactions?wait=committed", good: all_committed }
+}
+
+/// Moves assets on and on, as many at a time as there are connections with a batch each.
+async fn transfers(flags: &Flags, addresses: &[String]) -> anyhow::Result<Measured> {
+    let (each, connections) = (flags.batch, flags.connections);
+    let moves = flags.transfers.div_ceil(each * connections);
+    eprintln!("signing and making what is transferred ...");
+    let corpus::Chains { created, rounds } =
+        corpus::chains(each * connections, moves, flags.transfer_bytes);
+    let filling = corpus::fill(flags.live_outputs);
+    for (made, each) in [(&filling, FILL_BATCH), (&created, each)] {
+        let whole = made.len() / each * each;
+        let work = batches(made[..whole].chunks(each));
+        let made = load::closed(addresses, connections, &work).await?;
+        if let Some(failure) = made.first_failure {
+            bail!("what is transferred could not be made: {failure}");
+        }
+    }
+    eprintln!("closed loop, {each} TRANSFERs a request ...");
+    let work = batches(rounds.iter().flat_map(|round| round.chunks(each)));
+    load::closed_in_turns(addresses, connections, &work).await
 }
 
 fn mib(values: &[f64]) -> String {

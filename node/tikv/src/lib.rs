@@ -19,6 +19,7 @@ mod trouble;
 
 mod limits;
 mod names;
+mod packed;
 
 mod connection;
 mod orphans;
@@ -34,6 +35,7 @@ mod writes;
 
 pub use client::Client;
 pub use effort::{Called, Observer};
+pub use packed::{pack, unpack};
 pub use reach::Reachable;
 pub use settings::{Settings, TlsFiles};
 pub use space::{ClaimError, Space};

@@ -1,5 +1,6 @@
 //! One key of the log and what it holds: a slot. Slots follow one another without gaps, each
-//! takes as many positions as it holds batches, an empty one takes a single position.
+//! takes as many positions as it holds batches, an empty one takes a single position. What its
+//! head says can be read as it is; the batches are packed together.
 
 use bytes::Bytes;
 use cairn_ledger::{
@@ -7,19 +8,22 @@ use cairn_ledger::{
     ids::ChainId,
     limits::BATCH_BYTES_MAX,
 };
+use cairn_tikv::{pack, unpack};
 
 use crate::mesh::Peer;
 
 /// What a program that knows another layout would misread.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Batches are put together up to this many bytes; a larger one has a slot of its own.
 pub(super) const SLOT_BYTES: usize = 256 << 10;
 /// Most batches in one slot.
 pub(super) const SLOT_BATCHES_MAX: usize = 1024;
 /// Version, epoch, entry, first position, writer, count.
 const HEAD_BYTES: usize = 1 + 8 + 16 + 8 + 2 + 4;
-/// The largest slot: all of its batches with their lengths, and the checksum.
-pub(super) const SLOT_BYTES_MAX: usize = HEAD_BYTES + BATCH_BYTES_MAX + 4 * SLOT_BATCHES_MAX + 4;
+/// All batches of the largest slot, with their lengths.
+const BODY_BYTES_MAX: usize = BATCH_BYTES_MAX + 4 * SLOT_BATCHES_MAX;
+/// The largest slot: where nothing shrinks, packing adds a byte; and the checksum.
+pub(super) const SLOT_BYTES_MAX: usize = HEAD_BYTES + 1 + BODY_BYTES_MAX + 4;
 /// Positions and epochs above this are nobody's honest counting; adding to them must not overflow.
 pub(super) const NUMBER_MAX: u64 = 1 << 56;
 
@@ -76,9 +80,11 @@ impl Slot {
         let mut writer = Writer::default();
         writer.u8(VERSION).u64(self.epoch).raw(&self.entry).u64(self.first).u16(self.writer);
         writer.u32(u32::try_from(self.batches.len()).expect("SLOT_BATCHES_MAX is far below"));
+        let mut body = Writer::default();
         for batch in &self.batches {
-            writer.bytes(batch);
+            body.bytes(batch);
         }
+        writer.raw(&pack(&body.finish()));
         let mut value = writer.finish();
         value.extend(checksum(chain, &value).to_be_bytes());
         value
@@ -86,12 +92,11 @@ impl Slot {
 
     /// What a key at a position holds, checked.
     pub(super) fn decode(chain: &ChainId, first: u64, value: Vec<u8>) -> Result<Self, SlotError> {
-        let value = Bytes::from(value);
         let mut reader = Reader::new("slot", &value);
-        let Some((body, sum)) = value.split_last_chunk::<4>().filter(|_| fits(&value)) else {
+        let Some((covered, sum)) = value.split_last_chunk::<4>().filter(|_| fits(&value)) else {
             return Err(reader.malformed().into());
         };
-        if checksum(chain, body) != u32::from_be_bytes(*sum) {
+        if checksum(chain, covered) != u32::from_be_bytes(*sum) {
             return Err(SlotError::Checksum);
         }
         let version = reader.u8()?;
@@ -107,11 +112,13 @@ impl Slot {
             return Err(reader.malformed().into());
         }
         let count = reader.count(SLOT_BATCHES_MAX)?;
+        let body = unpack(&covered[HEAD_BYTES..], BODY_BYTES_MAX).ok_or(reader.malformed())?;
+        let body = Bytes::from(body);
+        let mut reader = Reader::new("batches of a slot", &body);
         let mut batches = Vec::with_capacity(count);
         for _ in 0..count {
-            batches.push(value.slice_ref(reader.bytes(BATCH_BYTES_MAX)?));
+            batches.push(body.slice_ref(reader.bytes(BATCH_BYTES_MAX)?));
         }
-        reader.raw(4)?;
         reader.finish()?;
         Ok(Self { epoch, entry, first, writer, batches })
     }
@@ -189,20 +196,20 @@ mod tests {
         let foreign = Slot::decode(&ChainId([8; 32]), 41, value.clone());
         assert_eq!(foreign, Err(SlotError::Checksum));
         let mut newer = value[..value.len() - 4].to_vec();
-        newer[0] = 2;
+        newer[0] = 3;
         newer.extend(checksum(&CHAIN, &newer).to_be_bytes());
-        assert_eq!(Slot::decode(&CHAIN, 41, newer), Err(SlotError::Version(2)));
+        assert_eq!(Slot::decode(&CHAIN, 41, newer), Err(SlotError::Version(3)));
     }
 
     #[test]
     fn what_claims_more_than_it_has_takes_no_memory() {
         let mut body = slot(&[]).encode(&CHAIN);
-        body.truncate(HEAD_BYTES - 4);
+        let rest = body.split_off(HEAD_BYTES - 4);
         for (count, why) in [
             (u32::MAX, "more than a slot may hold"),
             (SLOT_BATCHES_MAX as u32, "more than there is"),
         ] {
-            let mut value = [&body[..], &count.to_be_bytes()].concat();
+            let mut value = [&body[..], &count.to_be_bytes(), &rest[4..rest.len() - 4]].concat();
             value.extend(checksum(&CHAIN, &value).to_be_bytes());
             assert!(
                 matches!(Slot::decode(&CHAIN, 41, value), Err(SlotError::Malformed(_))),

@@ -14,7 +14,7 @@ use super::{columns::Columns, failed, schema::Fields};
 use crate::store::{Store, StoreError};
 
 /// The layout of documents and terms; another one is made again.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// Is there when the index was closed in order; else its files are checked before they are used.
 const CLOSED: &str = "closed";

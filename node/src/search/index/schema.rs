@@ -30,7 +30,7 @@ use crate::search::{
 };
 
 /// Longer words are looked up by how they begin; scores are computed from the text itself.
-const WORD_BYTES_MAX: usize = 200;
+const WORD_BYTES_MAX: usize = 40;
 
 /// A hash that stands for a path, or for a path and what is there.
 pub(super) type Name = [u8; 16];

@@ -7,6 +7,8 @@
 //! * [`writer`]: the other rows, written behind the commit path; [`overlay`] answers for the
 //!   blocks that they do not have yet. [`reading`]: the overlay, then the rows.
 //! * [`vault`]: every row carries a keyed hash, whose secret lies on the validator's own volume.
+//! * [`known`]: which rows there are, on that volume; [`written`] reads those, and notices one
+//!   that was removed.
 //! * [`pinned`]: the tip once more, on that volume: a TiKV that was rolled back is noticed.
 //! * [`opening`]: which tip to go on from. [`scrub`]: every row compared with the blocks, and
 //!   written again. [`far`]: the calls to TiKV. [`disturbed`]: those of the simulation.
@@ -14,6 +16,7 @@
 pub mod disturbed;
 mod families;
 mod far;
+mod known;
 mod opening;
 mod overlay;
 mod pinned;
@@ -24,6 +27,7 @@ mod seal;
 mod tests;
 mod vault;
 mod writer;
+mod written;
 
 use std::{
     collections::BTreeSet,
@@ -48,6 +52,7 @@ use tokio::sync::watch;
 use self::{
     families::{TIP, block_rows},
     far::{Far, InTikv},
+    known::Known,
     overlay::Overlay,
     pinned::Pinned,
     seal::Seal,
@@ -96,6 +101,8 @@ struct Shared {
     genesis: Arc<Genesis>,
     options: Options,
     vault: Arc<Vault>,
+    /// Which rows were written.
+    known: Known,
     /// Who we are, in the tip: a later process has another name.
     me: [u8; 16],
     state: RwLock<State>,
@@ -179,6 +186,7 @@ impl TikvStore {
                 .map_err(trouble("starting a thread for", directory))
         };
         let store = Self { shared: Arc::clone(&shared), workers: Mutex::default() };
+        shared.learn_rows()?;
         store.workers.lock().push(run("rows", Shared::write_rows)?);
         shared.replay()?;
         shared.look_at_what_was_damaged()?;

@@ -108,7 +108,10 @@ impl Shared {
     }
 
     /// Tries a step again while TiKV is away, for a moment.
-    fn again<T>(&self, step: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn again<T>(
+        &self,
+        step: impl Fn() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let mut tries = 1;
         loop {
             match step() {
@@ -168,6 +171,7 @@ impl Shared {
         }
         findings.rewritten += expected.len() as u64;
         self.again(|| self.vault.put_each(expected.clone()))?;
+        self.compare_register(&rows, findings)?;
 
         let Some(Chained { parent, mut state }) = chained else { return Ok(None) };
         if block.header.parent != parent {
@@ -182,6 +186,22 @@ impl Shared {
         }
         self.advance(&mut state, &rows)?;
         Ok(Some(Chained { parent: block.header.id(), state }))
+    }
+
+    /// Whether the register has the rows of a block; enters those that it lacks.
+    fn compare_register(&self, rows: &Rows, findings: &mut Findings) -> Result<(), StoreError> {
+        let mut lacking = Vec::new();
+        for (key, _) in families::rows_of(rows) {
+            if !self.known.has(&key)? {
+                findings.name(format!("{} was not in the register", self.vault.readable(&key)));
+                lacking.push(key);
+            }
+        }
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        findings.rewritten += lacking.len() as u64;
+        self.known.learn(lacking.iter().map(Vec::as_slice), rows.height)
     }
 
     /// Takes a block's rows into the state's hash.
@@ -210,7 +230,8 @@ impl Shared {
             let key = transactions::key(&at.transaction);
             let gone = || self.vault.damaged(&key, "an output that was spent is not there");
             let value = found.get(&key).ok_or_else(gone)?;
-            let entry = transactions::Entry::decode(value).map_err(self.vault.malformed(&key))?;
+            let entry =
+                transactions::Entry::decode(&key, value).map_err(self.vault.malformed(&key))?;
             let row = entry.outputs.get(at.index as usize).ok_or_else(gone)?;
             Ok((*at, row.clone()))
         };
@@ -274,7 +295,10 @@ impl Shared {
             .map_err(|error| foreign(error.to_string()))?;
         let rows = Rows::replayed(block).map_err(|what| foreign(what.to_owned()))?;
         self.vault.put_each(families::block_rows(block, validators, &rows))?;
-        self.vault.put_each(families::rows_of(&rows))?;
+        let rows = families::rows_of(&rows);
+        self.vault.put_each(rows.clone())?;
+        self.known.learn(rows.iter().map(|(key, _)| &key[..]), Height(0))?;
+        self.known.found(header.height);
         self.damaged.lock().remove(&header.height);
         tracing::warn!(height = %header.height, "a damaged block was written again");
         Ok(())

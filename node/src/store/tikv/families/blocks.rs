@@ -1,5 +1,5 @@
-//! A block's binary form in pieces: `b ‖ height ‖ number → length of the whole ‖ piece`; and
-//! its certificate, behind them. The pieces are the same whoever's signatures the certificate
+//! A block's binary form in pieces: `b ‖ height ‖ number → length of the whole ‖ piece, packed`;
+//! and its certificate, behind them. The pieces are the same whoever's signatures the certificate
 //! has: a late try to write them writes what is there.
 
 use std::ops::Range;
@@ -10,7 +10,7 @@ use cairn_ledger::{
     ids::Height,
     limits::FRAME_BYTES_MAX,
 };
-use cairn_tikv::Pair;
+use cairn_tikv::{Pair, pack, unpack};
 
 pub(in super::super) const LETTER: u8 = b'b';
 /// Bytes of a piece; the last one is shorter. Far below what TiKV takes as one entry, large
@@ -44,17 +44,18 @@ pub(in super::super) fn rows(height: Height, chain: &[u8], certificate: Vec<u8>)
     let whole = u32::try_from(chain.len()).expect("a frame is below 4 GiB");
     let pieces = (0..).zip(chain.chunks(PIECE_BYTES)).map(|(number, piece)| {
         let mut writer = Writer::default();
-        writer.u32(whole).raw(piece);
+        writer.u32(whole).raw(&pack(piece));
         (key(height, number), writer.finish())
     });
     pieces.chain([(key(height, CERTIFICATE), certificate)]).collect()
 }
 
 /// A piece, and the length of the whole block.
-pub(in super::super) fn decode(value: &[u8]) -> Result<(usize, &[u8]), DecodeError> {
+pub(in super::super) fn decode(value: &[u8]) -> Result<(usize, Vec<u8>), DecodeError> {
     let mut reader = Reader::new("piece of a block", value);
     let whole = reader.count(FRAME_BYTES_MAX)?;
-    Ok((whole, reader.raw(value.len() - 4)?))
+    let piece = unpack(&value[4..], PIECE_BYTES).ok_or(reader.malformed())?;
+    Ok((whole, piece))
 }
 
 /// Puts a block's binary form together from its rows, or says which of them is not there.
@@ -70,7 +71,7 @@ pub(in super::super) fn join(rows: &[Pair], height: Height) -> Result<Vec<u8>, M
         if of != whole || piece.len() != PIECE_BYTES.min(whole - chain.len()) {
             return Err(Missing(number));
         }
-        chain.extend_from_slice(piece);
+        chain.extend(piece);
     }
     let last = rows.last().filter(|(found, _)| *found == key(height, CERTIFICATE));
     let (_, certificate) = last.ok_or(Missing(CERTIFICATE))?;
