@@ -13,7 +13,7 @@ use std::{
 use super::{fake::Weather, *};
 
 /// How many worlds there are.
-const WORLDS: u64 = 200;
+const WORLDS: u64 = 1500;
 const VALIDATORS: u16 = 3;
 const APPENDS: u64 = 60;
 
