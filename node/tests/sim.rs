@@ -3,7 +3,8 @@
 //!
 //! One seed is one run. `CAIRN_SIM_SEED=17 cargo test --test sim` repeats a run,
 //! `CAIRN_SIM_SEEDS=1000` tries that many. With `--features planted-bugs` rules are broken
-//! on purpose, and each must be found.
+//! on purpose, and each must be found. With `--features tikv` some seeds run once more with their
+//! stores in a real TiKV, which must make no difference.
 
 #![expect(clippy::unwrap_used, reason = "all of this is a test: what must not happen ends it")]
 
@@ -19,6 +20,14 @@ mod network;
 mod node;
 #[path = "sim/plants.rs"]
 mod plants;
+#[cfg(feature = "tikv")]
+#[path = "tikv/servers.rs"]
+mod servers;
+#[cfg(feature = "tikv")]
+#[path = "sim/tikv.rs"]
+mod tikv;
+#[path = "sim/volume.rs"]
+mod volume;
 #[path = "sim/watch.rs"]
 mod watch;
 #[path = "sim/world.rs"]
@@ -31,8 +40,12 @@ use std::{
 
 use plants::Planted;
 
-/// Tries seeds in two threads until one fails or all are done; says which failed, and how.
-fn first_failure(seeds: std::ops::Range<u64>, planted: Planted) -> Option<(u64, String)> {
+/// Tries seeds in some threads until one fails or all are done; says which failed, and how.
+fn first_failure(
+    threads: usize,
+    seeds: std::ops::Range<u64>,
+    run: &(dyn Fn(u64) + Sync),
+) -> Option<(u64, String)> {
     let next = AtomicU64::new(seeds.start);
     let failed = AtomicBool::new(false);
     let work = || {
@@ -41,7 +54,7 @@ fn first_failure(seeds: std::ops::Range<u64>, planted: Planted) -> Option<(u64, 
             if seed >= seeds.end {
                 return None;
             }
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world::run(seed, planted))) {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
                 failed.store(true, Ordering::Relaxed);
                 let text = panic.downcast_ref::<String>().cloned();
                 let text = text.or_else(|| panic.downcast_ref::<&str>().map(|t| (*t).to_owned()));
@@ -51,8 +64,8 @@ fn first_failure(seeds: std::ops::Range<u64>, planted: Planted) -> Option<(u64, 
         None
     };
     std::thread::scope(|scope| {
-        let (one, two) = (scope.spawn(work), scope.spawn(work));
-        let ends = [one.join().unwrap(), two.join().unwrap()];
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let ends: Vec<_> = running.into_iter().map(|thread| thread.join().unwrap()).collect();
         ends.into_iter().flatten().min_by_key(|(seed, _)| *seed)
     })
 }
@@ -68,7 +81,9 @@ fn every_seed_is_safe_and_when_healed_live() {
         return;
     }
     let seeds = asked("CAIRN_SIM_SEEDS").unwrap_or(200);
-    if let Some((seed, why)) = first_failure(0..seeds, Planted::Nothing) {
+    if let Some((seed, why)) =
+        first_failure(2, 0..seeds, &|seed| _ = world::run(seed, Planted::Nothing))
+    {
         panic!(
             "seed {seed}: {why}\nrepeat it: CAIRN_SIM_SEED={seed} cargo test --test sim every_seed"
         );
@@ -95,7 +110,7 @@ fn who_signs_twice_is_named() {
 #[test]
 fn each_planted_bug_is_found() {
     for planted in Planted::ALL {
-        let found = first_failure(0..400, planted);
+        let found = first_failure(2, 0..400, &|seed| _ = world::run(seed, planted));
         let (seed, why) = found.unwrap_or_else(|| panic!("{planted:?} was not found"));
         println!("{planted:?}: seed {seed}: {why}");
     }

@@ -31,13 +31,20 @@ pub(crate) struct Faults {
     /// Of a thousand batches, how many each validator sees otherwise.
     pub(crate) lies: u64,
     pub(crate) byzantine: Option<Peer>,
+    /// Of a thousand commits, how many a process does not survive, and how many meet a backend
+    /// whose calls fail.
+    pub(crate) dies_in_commit: u64,
+    pub(crate) store_trouble: u64,
+    /// Whose store is put back to its beginning, once.
+    pub(crate) put_back: Option<Peer>,
 }
 
 impl Faults {
     /// A swarm: each seed has its own mix, some with little of anything.
     pub(crate) fn of(dice: &mut Dice) -> Self {
         let validators = dice.pick(&[4, 4, 4, 7]);
-        Self {
+        let who = |dice: &mut Dice| u16::try_from(dice.below(validators.into())).unwrap();
+        let faults = Self {
             validators,
             lost: dice.pick(&[0, 0, 20, 50, 200]),
             doubled: dice.pick(&[0, 0, 50, 200]),
@@ -46,10 +53,14 @@ impl Faults {
             crash_ms: dice.pick(&[0, 2000, 6000]),
             crash_inside: dice.pick(&[0, 0, 2, 10]),
             lies: dice.pick(&[0, 0, 200, 500]),
-            byzantine: dice
-                .permille(500)
-                .then(|| u16::try_from(dice.below(validators.into())).unwrap()),
-        }
+            byzantine: dice.permille(500).then(|| who(dice)),
+            dies_in_commit: dice.pick(&[0, 0, 30, 150]),
+            store_trouble: dice.pick(&[0, 200, 600]),
+            put_back: dice.permille(300).then(|| who(dice)),
+        };
+        // Of four one may forget or lie: two would be more than the rules can take.
+        let put_back = faults.put_back.filter(|_| validators > 4 || faults.byzantine.is_none());
+        Self { put_back, ..faults }
     }
 }
 
@@ -102,6 +113,8 @@ pub(crate) enum Event {
     Restart(Peer),
     Partition,
     Join,
+    /// Somebody puts a validator's store back to its beginning.
+    PutBack(Peer),
 }
 
 pub(crate) struct Network {

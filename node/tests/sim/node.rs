@@ -6,7 +6,7 @@ use std::{
 };
 
 use cairn_ledger::{
-    block::{Block, Body, Header},
+    block::{Block, Body, Header, Tip},
     ids::{BlockId, Height},
 };
 use cairn_node::{
@@ -17,7 +17,7 @@ use cairn_node::{
         message::{Message, SignedProposal, SignedVote},
     },
     mesh::Peer,
-    store::{Store, memory::MemoryStore},
+    store::{Store, patient::Patient},
 };
 
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
     federation::{Federation, corpus},
     network::{Event, Network},
     plants::Planted,
+    volume::{Death, Volume, Volumes},
     watch::{OwnKey, Watch, own_key},
     world::Log,
 };
@@ -41,7 +42,12 @@ pub(crate) struct Scene<'a> {
 /// A validator: its disks, and its process while that runs.
 pub(crate) struct Node {
     pub(crate) me: Peer,
-    pub(crate) store: Arc<MemoryStore>,
+    volume: Box<dyn Volume>,
+    /// What the volume must have, whatever was cut short: no more, no less.
+    stored: Height,
+    /// What this validator was seen to store.
+    seen: Height,
+    was_put_back: bool,
     disk: SimulatedDisk,
     /// How far the log has come here; it is on this validator's disk.
     log_end: u64,
@@ -58,7 +64,10 @@ pub(crate) struct Node {
 }
 
 struct Process {
+    store: Arc<dyn Store>,
     machine: Machine,
+    /// From there on it signs, after its volume was put back.
+    signs_from: Option<Height>,
     executor: Executor,
     journal: Journal,
     timers: BTreeMap<Timer, u64>,
@@ -67,12 +76,15 @@ struct Process {
 }
 
 impl Node {
-    pub(crate) fn new(federation: &Federation, me: Peer) -> Self {
+    pub(crate) fn new(federation: &Federation, me: Peer, volumes: &mut Volumes<'_>) -> Self {
         let disk = SimulatedDisk::default();
         Self::new_journal(federation, me, &disk);
         Self {
             me,
-            store: Arc::new(MemoryStore::new(&federation.genesis)),
+            volume: volumes(&federation.genesis, me),
+            stored: Height(0),
+            seen: Height(0),
+            was_put_back: false,
             disk,
             log_end: 0,
             life: 0,
@@ -94,7 +106,30 @@ impl Node {
     }
 
     pub(crate) fn height(&self) -> Height {
-        self.store.tip().0.height
+        self.stored
+    }
+
+    /// A block, for a peer.
+    pub(crate) fn block_at(&self, height: Height) -> Option<Arc<Block>> {
+        self.process.as_ref()?.store.block(height).unwrap()
+    }
+
+    /// Somebody puts the store back to its beginning. What was signed is on another disk.
+    pub(crate) fn put_back(&mut self) {
+        assert!(!self.is_up());
+        self.volume.put_back();
+        (self.stored, self.seen, self.was_put_back) = (Height(0), Height(0), true);
+    }
+
+    /// The end of the run: what was decided is read once more, and the volume looked at.
+    pub(crate) fn examine(&mut self, watch: &Watch) {
+        self.volume.trouble(0);
+        let process = self.process.take().expect("it is up");
+        watch.compares(self.me, &*process.store);
+        process.store.stop();
+        drop(process);
+        watch.compares(self.me, &*self.volume.open());
+        self.volume.examine();
     }
 
     /// Pulls the plug.
@@ -115,14 +150,17 @@ impl Node {
             self.disk = SimulatedDisk::default();
             Self::new_journal(scene.federation, self.me, &self.disk);
         }
-        let tip = self.store.tip().0;
+        self.roll_trouble(scene);
+        let store = Arc::new(Patient::new(self.volume.open())) as Arc<dyn Store>;
+        let tip = self.found(&*store, scene);
         let disk = Box::new(self.disk.clone());
         let (mut journal, recovered) =
             Journal::open_on(disk, genesis.chain(), key.public(), tip.height).unwrap();
         journal.reset(tip.height.next()).unwrap();
-        assert_eq!(recovered.may_sign_from, tip.height.next(), "{:?}", recovered.warnings);
-        let store = Arc::clone(&self.store) as Arc<dyn Store>;
-        let mut executor = Executor::new(store, genesis, self.me);
+        let from = recovered.may_sign_from;
+        let signs_from = (from > tip.height.next()).then_some(from);
+        assert!(signs_from.is_none() || self.was_put_back, "{:?}", recovered.warnings);
+        let mut executor = Executor::new(Arc::clone(&store), genesis, self.me);
         executor.take(self.entries(scene, tip.order.0));
         let mut records = Vec::new();
         for record in recovered.records {
@@ -139,23 +177,80 @@ impl Node {
                 }
             }
         }
-        let signer = cairn_ledger::signature::SigningKey::from_seed(key.seed());
-        let mut machine = Machine::new(
-            Arc::clone(genesis),
-            Some(self.me),
-            Some(signer),
-            tip,
-            Timeouts::default(),
-        );
+        let mut machine = self.machine(tip, signs_from.is_none(), scene);
         scene.planted.plant(&mut machine, &mut executor);
-        let (timers, timers_set, fetched) = (BTreeMap::new(), 0, None);
-        self.process = Some(Process { machine, executor, journal, timers, timers_set, fetched });
+        self.process = Some(Process {
+            store,
+            machine,
+            signs_from,
+            executor,
+            journal,
+            timers: BTreeMap::new(),
+            timers_set: 0,
+            fetched: None,
+        });
         self.step(Input::Start { journal: records }, scene);
-        let me = self.me;
-        for peer in (0..scene.network.faults.validators.into()).filter(|peer| *peer != me) {
+        for peer in self.peers(scene) {
             self.step(Input::PeerConnected(peer), scene);
         }
         self.tell_order(scene);
+    }
+
+    fn machine(&self, tip: Tip, signs: bool, scene: &Scene<'_>) -> Machine {
+        let key = &scene.federation.keys[usize::from(self.me)];
+        let signer = signs.then(|| cairn_ledger::signature::SigningKey::from_seed(key.seed()));
+        let genesis = Arc::clone(&scene.federation.genesis);
+        Machine::new(genesis, Some(self.me), signer, tip, Timeouts::default())
+    }
+
+    fn peers(&self, scene: &Scene<'_>) -> impl Iterator<Item = Peer> + use<> {
+        let me = self.me;
+        (0..scene.network.faults.validators.into()).filter(move |peer| *peer != me)
+    }
+
+    /// What a new process finds: every block whose commit was done, and no other.
+    fn found(&mut self, store: &dyn Store, scene: &mut Scene<'_>) -> Tip {
+        let tip = store.tip().0;
+        assert_eq!(tip.height, self.stored, "validator {} finds another tip", self.me);
+        if self.seen < tip.height {
+            let block = store.block(tip.height).unwrap().expect("the tip's block is there");
+            scene.watch.stores(self.me, &scene.federation.genesis, &block, &tip);
+            self.seen = tip.height;
+        }
+        tip
+    }
+
+    fn roll_trouble(&mut self, scene: &mut Scene<'_>) {
+        let network = &mut *scene.network;
+        let luck = network.dice.next();
+        let happens = network.dice.permille(network.faults.store_trouble);
+        self.volume.trouble(if happens { luck } else { 0 });
+    }
+
+    /// A commit which this process does not survive, if the dice say so.
+    fn dies_in(&mut self, commit: impl FnOnce(&mut Process), scene: &mut Scene<'_>) -> bool {
+        let network = &mut *scene.network;
+        let death = network.dice.pick(&Death::ALL);
+        if !network.dice.permille(network.faults.dies_in_commit) {
+            self.roll_trouble(scene);
+            return false;
+        }
+        network.note(&(self.me, death));
+        let process = self.process.as_mut().unwrap();
+        let mut commit = Some(commit);
+        self.volume.die(death, &mut || commit.take().expect("it dies once")(process));
+        if death.is_stored() {
+            self.stored = self.stored.next();
+        }
+        self.crash_and_come_back(scene);
+        true
+    }
+
+    /// Pulls the plug, for a while.
+    pub(crate) fn crash_and_come_back(&mut self, scene: &mut Scene<'_>) {
+        self.crash(scene);
+        let again = 100 + scene.network.dice.below(3000);
+        scene.network.at(again, Event::Restart(self.me));
     }
 
     fn entries(&self, scene: &Scene<'_>, after: u64) -> Vec<cairn_node::chain::executor::Prepared> {
@@ -236,12 +331,13 @@ impl Node {
                     diary.push(format!("life {} out {effect:?}", self.life));
                 }
                 if scene.network.dice.permille(scene.network.faults.crash_inside) {
-                    self.crash(scene);
-                    let again = 100 + scene.network.dice.below(3000);
-                    scene.network.at(again, Event::Restart(self.me));
+                    self.crash_and_come_back(scene);
                     return;
                 }
                 self.run(effect, &mut inputs, scene);
+                if !self.is_up() {
+                    return;
+                }
             }
         }
     }
@@ -261,7 +357,9 @@ impl Node {
                 self.append(&record, None);
             }
             Effect::Journal(record) => {
-                let signed = record.signed_by(by).map(Into::into);
+                // What a validator signed before it was put back comes back from its peers.
+                let signs = self.process.as_ref().unwrap().signs_from.is_none();
+                let signed = record.signed_by(by).filter(|_| signs).map(Into::into);
                 self.append(&record, signed);
             }
             Effect::Broadcast(message) => {
@@ -292,15 +390,25 @@ impl Node {
                 scene.network.send(by, from, Event::BlockWanted { of: from, by, life, height });
             }
             Effect::Commit { header, certificate } => {
-                let process = self.process.as_mut().unwrap();
-                let stored = process.executor.commit(&header, certificate).unwrap();
+                let commit = |process: &mut Process| {
+                    process.executor.commit(&header, certificate.clone()).unwrap()
+                };
+                if self.dies_in(|process| drop(commit(process)), scene) {
+                    return;
+                }
+                let stored = commit(self.process.as_mut().unwrap());
                 self.committed(stored, inputs, scene);
             }
             Effect::CommitSynced { header, certificate, .. } => {
                 let process = self.process.as_mut().unwrap();
                 let block = process.fetched.take().expect("the block of the Certified is kept");
                 assert_eq!((&block.header, &block.certificate), (&header, &certificate));
-                let stored = process.executor.commit_synced(&block).unwrap();
+                let commit =
+                    |process: &mut Process| process.executor.commit_synced(&block).unwrap();
+                if self.dies_in(|process| drop(commit(process)), scene) {
+                    return;
+                }
+                let stored = commit(self.process.as_mut().unwrap());
                 self.committed(stored, inputs, scene);
             }
             Effect::Evidence(evidence) => scene.watch.accuses(&evidence),
@@ -355,6 +463,7 @@ impl Node {
     ) {
         scene.network.note(&(self.me, tip.height, tip.block));
         scene.watch.stores(self.me, &scene.federation.genesis, &block, &tip);
+        (self.stored, self.seen) = (tip.height, tip.height);
         let process = self.process.as_mut().unwrap();
         process.journal.reset(tip.height.next()).unwrap();
         self.unsynced.clear();
@@ -363,7 +472,16 @@ impl Node {
         let process = self.process.as_mut().unwrap();
         process.executor.take(entries);
         let (end, has_work) = (process.executor.end(), process.executor.has_work());
-        inputs.push_back(Input::Committed(tip));
+        inputs.push_back(Input::Committed(tip.clone()));
+        if process.signs_from.take_if(|from| *from <= tip.height.next()).is_some() {
+            // It has left the heights at which it may have signed what it does not know of.
+            let machine = self.machine(tip, true, scene);
+            let peers = self.peers(scene).map(Input::PeerConnected);
+            self.process.as_mut().unwrap().machine = machine;
+            inputs.clear();
+            inputs.push_back(Input::Start { journal: Vec::new() });
+            inputs.extend(peers);
+        }
         inputs.push_back(Input::Ordered { end, has_work });
     }
 

@@ -7,6 +7,7 @@ use cairn_ledger::{
     execution::Outcome,
     genesis::Genesis,
     ids::{BlockId, Hash, Height, OutputReference, TransactionId},
+    rules::{OutputState, Reads},
 };
 use cairn_node::{
     chain::{
@@ -14,6 +15,7 @@ use cairn_node::{
         message::Evidence,
     },
     mesh::Peer,
+    store::{Located, Store},
 };
 
 use crate::federation::corpus;
@@ -107,6 +109,31 @@ impl Watch {
             }
         }
         assert!(self.votes() <= 2, "votes conclude an election");
+    }
+
+    /// At the end a store has what was decided, and answers accordingly.
+    pub(crate) fn compares(&self, who: Peer, store: &dyn Store) {
+        for (height, (block, _)) in &self.decided {
+            let found = store.block(*height).unwrap().map(|block| block.header.id());
+            assert_eq!(found, Some(*block), "validator {who} at {height}");
+        }
+        let transactions: Vec<_> = self.committed.iter().copied().collect();
+        for id in &transactions {
+            let Some(Located::Committed(place)) = store.locate(id).unwrap() else {
+                panic!("validator {who} does not find {id}");
+            };
+            let bytes = store.transaction(place).unwrap().expect("it is there");
+            assert_eq!(corpus().admitted[&bytes].id(), *id, "validator {who}");
+        }
+        let outputs: Vec<_> = self.unspent.keys().copied().collect();
+        let view = store.view(&Reads { transactions, outputs }).unwrap();
+        assert!(view.transactions.values().all(|committed| *committed), "validator {who}");
+        for (at, (asset, amount)) in &self.unspent {
+            let Some(OutputState::Unspent(row)) = view.outputs.get(at) else {
+                panic!("validator {who} does not know {at:?}");
+            };
+            assert_eq!((row.asset, row.amount), (*asset, *amount), "validator {who}");
+        }
     }
 
     fn votes(&self) -> usize {

@@ -7,7 +7,6 @@ use cairn_node::{
     chain::message,
     mesh::Peer,
     order::{Batch, Ordered},
-    store::Store,
 };
 
 use crate::{
@@ -17,6 +16,7 @@ use crate::{
     network::{Event, Network},
     node::{Node, Scene},
     plants::Planted,
+    volume::{InMemory, Volumes},
     watch::Watch,
 };
 
@@ -74,9 +74,18 @@ pub(crate) struct Report {
 /// # Panics
 /// When an invariant is violated.
 pub(crate) fn run(seed: u64, planted: Planted) -> Report {
+    run_on(seed, planted, &mut InMemory::volume)
+}
+
+/// The same on other volumes: what happens must not depend on them.
+///
+/// # Panics
+/// When an invariant is violated.
+pub(crate) fn run_on(seed: u64, planted: Planted, volumes: &mut Volumes<'_>) -> Report {
     let network = Network::new(Dice::new(seed));
     let federation = federation(network.faults.validators);
-    let nodes = (0..network.faults.validators.into()).map(|me| Node::new(federation, me)).collect();
+    let all = 0..network.faults.validators.into();
+    let nodes = all.map(|me| Node::new(federation, me, volumes)).collect();
     let mut watch = Watch::default();
     watch.byzantine = network.faults.byzantine;
     let log = Log::default();
@@ -91,6 +100,9 @@ pub(crate) fn run(seed: u64, planted: Planted) -> Report {
         settled = world.watch.is_done(world.nodes.len()) && world.all_are_at_the_top();
     }
     assert!(settled, "healed, but no end: {}", world.describe());
+    for node in &mut world.nodes {
+        node.examine(&world.watch);
+    }
     Report {
         height: world.watch.height().0,
         evidence: world.watch.evidence,
@@ -121,6 +133,10 @@ impl World {
         if self.network.faults.partition_ms > 0 {
             self.network.at(500, Event::Partition);
         }
+        if let Some(whose) = self.network.faults.put_back {
+            let at = FAULTS_MS / 4 + self.network.dice.below(FAULTS_MS / 2);
+            self.network.at(at, Event::PutBack(whose));
+        }
     }
 
     /// Lets the next thing happen; false when nothing is left.
@@ -131,18 +147,20 @@ impl World {
             Event::Crash => self.crash(),
             Event::Partition => self.partition(),
             Event::Join => self.network.sides.fill(0),
+            Event::PutBack(whose) => self.put_back(whose),
             Event::BodyWanted { of, by, life, header } => {
                 let body = self.nodes[usize::from(of)].body_of(&header.id());
                 self.network.send(of, by, Event::Body { node: by, life, header, body });
             }
             Event::BlockWanted { of, by, life, height } => {
-                let mut block = self.nodes[usize::from(of)].store.block(height).unwrap();
+                if !self.nodes[usize::from(of)].is_up() {
+                    return true;
+                }
+                let mut block = self.nodes[usize::from(of)].block_at(height);
                 if self.watch.byzantine == Some(of) {
                     block = block.map(|block| byzantine::serve(&block, &mut self.network));
                 }
-                if self.nodes[usize::from(of)].is_up() {
-                    self.network.send(of, by, Event::Block { node: by, life, from: of, block });
-                }
+                self.network.send(of, by, Event::Block { node: by, life, from: of, block });
             }
             event => self.deliver(event),
         }
@@ -236,6 +254,17 @@ impl World {
         network.at(again, Event::Crash);
     }
 
+    /// A validator loses what it stored, and not what it signed.
+    fn put_back(&mut self, whose: Peer) {
+        let Self { federation, nodes, log, network, watch, planted, .. } = self;
+        let mut scene = Scene { federation, log, network, watch, planted: *planted };
+        let node = &mut nodes[usize::from(whose)];
+        if node.is_up() {
+            node.crash_and_come_back(&mut scene);
+        }
+        node.put_back();
+    }
+
     fn partition(&mut self) {
         if self.healed {
             return;
@@ -254,7 +283,7 @@ impl World {
         self.healed = true;
         let faults = &mut self.network.faults;
         (faults.lost, faults.doubled, faults.delay_ms) = (0, 0, faults.delay_ms.min(20));
-        faults.crash_inside = 0;
+        (faults.crash_inside, faults.dies_in_commit) = (0, 0);
         self.network.sides.fill(0);
         for node in 0..self.nodes.len() {
             self.network.at(1, Event::Restart(u16::try_from(node).unwrap()));

@@ -119,7 +119,10 @@ impl Chain {
     /// An own signature is checked against all that was signed before, then written down.
     fn write_down(&mut self, record: &Record) -> Result<(), Fatal> {
         let Some(journal) = &mut self.journal else { return Ok(()) };
-        let signature = record.signed_by(self.me).map(OwnSignature::from);
+        // While this node does not sign, what it signed before comes back from its peers: that is
+        // no signature of now.
+        let own = record.signed_by(self.me).filter(|_| self.signing);
+        let signature = own.map(OwnSignature::from);
         // The machine is past the point of not having signed: what the journal refuses must
         // not leave, and a machine that counts on it must not go on.
         Ok(journal.append(&record.encode(), signature)?)

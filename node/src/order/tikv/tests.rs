@@ -18,12 +18,13 @@ use crate::mesh::AskError;
 
 mod cluster;
 mod fake;
+mod moments;
 mod schedules;
 mod sent;
 
 const CHAIN: ChainId = ChainId([7; 32]);
 
-/// Everything faster than in life, by the same proportions.
+/// Everything faster than in life, by about the same proportions.
 const FAST: Tuning = Tuning {
     lease: Duration::from_millis(400),
     renew: Duration::from_millis(80),
@@ -131,7 +132,11 @@ impl Nodes {
 
 /// Nodes over a store that does as it is told.
 fn over(fake: &Arc<Fake>, count: u16) -> Nodes {
-    let mut nodes = Nodes::new(count, FAST);
+    tuned(fake, count, FAST)
+}
+
+fn tuned(fake: &Arc<Fake>, count: u16, tuning: Tuning) -> Nodes {
+    let mut nodes = Nodes::new(count, tuning);
     for me in 0..count {
         nodes.start(me, fake.line(me), 0);
     }
@@ -147,7 +152,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_log_keeps_the_promises() {
     contract::suite(async |count: usize| {
         let nodes = over(&Fake::new(1), u16::try_from(count).unwrap());
@@ -156,7 +161,7 @@ async fn the_log_keeps_the_promises() {
     .await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_writer_that_slept_finds_its_key_taken() {
     let fake = Fake::new(2);
     let mut nodes = over(&fake, 3);
@@ -192,7 +197,7 @@ async fn a_writer_that_slept_finds_its_key_taken() {
     nodes.kill(0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_lost_answer_is_asked_for_again() {
     for effect in [true, false] {
         let fake = Fake::new(3);
@@ -207,7 +212,7 @@ async fn a_lost_answer_is_asked_for_again() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_tikv_it_says_so_and_goes_on_afterwards() {
     let fake = Fake::new(4);
     let nodes = over(&fake, 3);
@@ -228,7 +233,7 @@ async fn without_tikv_it_says_so_and_goes_on_afterwards() {
     until("all is well", || !nodes.view(1).describe().contains("cut off")).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_all_have_in_blocks_is_deleted_and_a_newcomer_is_told() {
     let fake = Fake::new(5);
     let mut nodes = Nodes::new(2, Tuning { age: Duration::from_millis(50), ..FAST });
@@ -252,30 +257,42 @@ async fn what_all_have_in_blocks_is_deleted_and_a_newcomer_is_told() {
     assert_eq!(rest.len(), 10);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_that_stays_away_does_not_make_the_log_grow_for_ever() {
-    let fake = Fake::new(9);
-    let age = Duration::from_millis(50);
-    let mut nodes = Nodes::new(4, Tuning { age, retained_positions: 5, ..FAST });
-    for me in 0..4 {
-        nodes.start(me, fake.line(me), 0);
+    let mine = slot::Slot {
+        epoch: 1,
+        entry: [0; 16],
+        first: 1,
+        writer: 0,
+        batches: vec![Bytes::from(batch(0, 1, 100).encode())],
+    };
+    let retained_bytes = 5 * mine.bytes();
+    for (what, tuning) in [
+        ("positions", Tuning { retained_positions: 5, ..FAST }),
+        ("bytes", Tuning { retained_bytes, ..FAST }),
+    ] {
+        let fake = Fake::new(9);
+        let mut nodes = Nodes::new(4, Tuning { age: Duration::from_millis(50), ..tuning });
+        for me in 0..4 {
+            nodes.start(me, fake.line(me), 0);
+        }
+        let mut positions = Vec::new();
+        for seed in 0..20 {
+            positions.push(append(&nodes.view(0), &batch(seed, 1, 100)).await);
+        }
+        for me in 0..2 {
+            nodes.view(me).release(positions[19]).await;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(fake.slots().len() >= 20, "two of four are not enough");
+        nodes.view(2).release(positions[19]).await;
+        until(what, || fake.slots()[0] == positions[15].0).await;
+        let released = nodes.view(3).read(Position(0), 1).await;
+        assert!(released.is_ok(), "it is still in memory");
     }
-    let mut positions = Vec::new();
-    for seed in 0..20 {
-        positions.push(append(&nodes.view(0), &batch(seed, 1, 100)).await);
-    }
-    for me in 0..2 {
-        nodes.view(me).release(positions[19]).await;
-    }
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(fake.slots().len() >= 20, "two of four are not enough");
-    nodes.view(2).release(positions[19]).await;
-    until("all but the last are deleted", || fake.slots()[0] == positions[15].0).await;
-    let released = nodes.view(3).read(Position(0), 1).await;
-    assert!(released.is_ok(), "it is still in memory");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_writer_that_stops_gives_the_lease_back() {
     let fake = Fake::new(10);
     let forever = Tuning { lease: Duration::from_secs(600), ..FAST };
@@ -288,7 +305,7 @@ async fn a_writer_that_stops_gives_the_lease_back() {
     assert_eq!(nodes.writer(), Some(1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_was_changed_is_named_and_never_served() {
     for (what, hand, name) in
         [("overwritten", Some(b"junk".to_vec()), "was changed"), ("deleted", None, "is gone")]
@@ -316,7 +333,7 @@ async fn what_was_changed_is_named_and_never_served() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_blocks_have_is_never_ordered_again_when_tikv_was_rolled_back() {
     let fake = Fake::new(7);
     let mut nodes = over(&fake, 1);

@@ -11,8 +11,9 @@
 //!   that was removed.
 //! * [`pinned`]: the tip once more, on that volume: a TiKV that was rolled back is noticed.
 //! * [`opening`]: which tip to go on from. [`scrub`]: every row compared with the blocks, and
-//!   written again. [`far`]: the calls to TiKV.
+//!   written again. [`far`]: the calls to TiKV. [`disturbed`]: those of the simulation.
 
+pub mod disturbed;
 mod families;
 mod far;
 mod known;
@@ -50,7 +51,7 @@ use tokio::sync::watch;
 
 use self::{
     families::{TIP, block_rows},
-    far::InTikv,
+    far::{Far, InTikv},
     known::Known,
     overlay::Overlay,
     pinned::Pinned,
@@ -156,12 +157,24 @@ impl TikvStore {
         genesis: Arc<Genesis>,
         validator: &str,
     ) -> Result<Self, StoreError> {
+        let plain = |far: InTikv| -> Arc<dyn Far> { Arc::new(far) };
+        Self::open_over(space, directory, genesis, validator, Options::default(), plain)
+    }
+
+    fn open_over(
+        space: Space,
+        directory: &Path,
+        genesis: Arc<Genesis>,
+        validator: &str,
+        options: Options,
+        over: impl FnOnce(InTikv) -> Arc<dyn Far>,
+    ) -> Result<Self, StoreError> {
         let held = Directory::claim(directory, genesis.chain())?;
         let secret = Secret::read_or_make(&held.join("tikv.secret"))?;
         let all = space.below(&format!("v-{validator}"));
-        let far = Arc::new(InTikv::new(all.below(&secret.volume())));
+        let far = over(InTikv::new(all.below(&secret.volume())));
         opening::name_what_is_left(&InTikv::new(all), &secret.volume())?;
-        Self::start(Shared::open(far, held, secret, genesis, Options::default())?, directory)
+        Self::start(Shared::open(far, held, secret, genesis, options)?, directory)
     }
 
     fn start(shared: Shared, directory: &Path) -> Result<Self, StoreError> {

@@ -2,12 +2,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::Duration,
 };
 
 use cairn_tikv::{Inserted, Pair, Trouble, Write};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{Keys, Peer, slot};
 
@@ -20,6 +22,8 @@ pub(super) struct Weather {
     pub(super) unanswered: u64,
     /// An insert that was given up on and arrives later.
     pub(super) late: u64,
+    /// By how much at most.
+    pub(super) late_ms: u64,
     /// The longest that a call takes on its way, in milliseconds.
     pub(super) slow_ms: u64,
 }
@@ -28,6 +32,8 @@ pub(super) struct Weather {
 struct Links {
     cut: bool,
     hold: bool,
+    /// Inserts have their effect, and their answers wait.
+    mute: bool,
     held: usize,
 }
 
@@ -42,9 +48,18 @@ struct State {
     dice: u64,
     lose_next: Option<bool>,
     lost: usize,
+    began: Option<Instant>,
+    trace: DefaultHasher,
 }
 
 impl State {
+    /// Takes a call into the transcript. What random bytes it carries changes nothing.
+    fn note(&mut self, me: Peer, what: &str, key: &[u8], arrived: bool) {
+        let now = Instant::now();
+        let since = now.duration_since(*self.began.get_or_insert(now));
+        (since, me, what, key, arrived).hash(&mut self.trace);
+    }
+
     fn roll(&mut self, below: u64) -> u64 {
         // splitmix64: the same seed throws the same.
         self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -101,6 +116,16 @@ impl Fake {
         self.0.lock().links.entry(me).or_default().hold = hold;
     }
 
+    /// A validator's inserts have their effect, and it does not hear of it.
+    pub(super) fn hold_answers(&self, me: Peer, mute: bool) {
+        self.0.lock().links.entry(me).or_default().mute = mute;
+    }
+
+    /// Every call so far, as one number.
+    pub(super) fn transcript(&self) -> u64 {
+        self.0.lock().trace.finish()
+    }
+
     pub(super) fn held(&self, me: Peer) -> usize {
         self.0.lock().links.entry(me).or_default().held
     }
@@ -150,7 +175,12 @@ fn unreachable<T>(why: &str) -> Result<T, Trouble> {
 
 impl Way {
     /// There, the effect, and back.
-    async fn call<T>(&self, effect: impl FnOnce(&mut State) -> T + Send) -> Result<T, Trouble> {
+    async fn call<T>(
+        &self,
+        what: &str,
+        key: &[u8],
+        effect: impl FnOnce(&mut State) -> T + Send,
+    ) -> Result<T, Trouble> {
         let (there, back) = {
             let mut state = self.fake.0.lock();
             let slow = state.weather.slow_ms;
@@ -160,10 +190,13 @@ impl Way {
         let result = {
             let mut state = self.fake.0.lock();
             let (lost, unanswered) = (state.weather.lost, state.weather.unanswered);
-            if state.links.entry(self.me).or_default().cut {
+            let cut = state.links.entry(self.me).or_default().cut;
+            let lost = !cut && state.happens(lost);
+            state.note(self.me, what, key, !cut && !lost);
+            if cut {
                 return unreachable("cut off");
             }
-            if state.happens(lost) {
+            if lost {
                 return unreachable("lost");
             }
             let result = effect(&mut state);
@@ -179,6 +212,14 @@ impl Way {
         Ok(result)
     }
 
+    /// Whether an answer has to wait.
+    fn is_mute(&self) -> bool {
+        let mut state = self.fake.0.lock();
+        let links = state.links.entry(self.me).or_default();
+        links.held += usize::from(links.mute);
+        links.mute
+    }
+
     fn is_held(&self) -> bool {
         let mut state = self.fake.0.lock();
         let links = state.links.entry(self.me).or_default();
@@ -190,7 +231,8 @@ impl Way {
 #[async_trait::async_trait]
 impl Keys for Way {
     async fn get(&self, keys: Vec<Vec<u8>>) -> Result<HashMap<Vec<u8>, Vec<u8>>, Trouble> {
-        self.call(|state| {
+        let first = keys.first().cloned().unwrap_or_default();
+        self.call("get", &first, |state| {
             let pair = |key: Vec<u8>| state.rows.get(&key).cloned().map(|value| (key, value));
             keys.into_iter().filter_map(pair).collect()
         })
@@ -198,7 +240,7 @@ impl Keys for Way {
     }
 
     async fn scan(&self, from: Vec<u8>, to: Vec<u8>, most: u32) -> Result<Vec<Pair>, Trouble> {
-        self.call(|state| {
+        self.call("scan", &from.clone(), |state| {
             let range = if from < to { state.rows.range(from..to) } else { Default::default() };
             range.take(most as usize).map(|(key, value)| (key.clone(), value.clone())).collect()
         })
@@ -206,7 +248,7 @@ impl Keys for Way {
     }
 
     async fn last(&self, from: Vec<u8>, to: Vec<u8>) -> Result<Option<Pair>, Trouble> {
-        self.call(|state| {
+        self.call("last", &from.clone(), |state| {
             let mut range = if from < to { state.rows.range(from..to) } else { Default::default() };
             range.next_back().map(|(key, value)| (key.clone(), value.clone()))
         })
@@ -239,7 +281,8 @@ impl Keys for Way {
         let late = {
             let mut state = self.fake.0.lock();
             let late = state.weather.late;
-            state.happens(late).then(|| state.roll(600))
+            let most = state.weather.late_ms;
+            state.happens(late).then(|| state.roll(most))
         };
         if let Some(late) = late {
             let (fake, key, value) = (Arc::clone(&self.fake), key.clone(), value.clone());
@@ -249,7 +292,11 @@ impl Keys for Way {
             });
             return unreachable("late");
         }
-        self.call(|state| state.insert(&key, &value)).await
+        let answer = self.call("insert", &key, |state| state.insert(&key, &value)).await;
+        while self.is_mute() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        answer
     }
 
     async fn replace(
@@ -258,7 +305,7 @@ impl Keys for Way {
         expected: Option<Vec<u8>>,
         value: Vec<u8>,
     ) -> Result<Result<(), Option<Vec<u8>>>, Trouble> {
-        self.call(|state| {
+        self.call("replace", &key.clone(), |state| {
             let there = state.rows.get(&key).cloned();
             if there == expected || there.as_ref() == Some(&value) {
                 state.rows.insert(key, value);
@@ -271,7 +318,7 @@ impl Keys for Way {
     }
 
     async fn write(&self, writes: Vec<Write>) -> Result<(), Trouble> {
-        self.call(|state| {
+        self.call("write", &[], |state| {
             for write in writes {
                 match write {
                     Write::Put(key, value) => drop(state.rows.insert(key, value)),
