@@ -14,6 +14,8 @@ mod byzantine;
 mod dice;
 #[path = "sim/federation.rs"]
 mod federation;
+#[path = "sim/log.rs"]
+mod log;
 #[path = "sim/network.rs"]
 mod network;
 #[path = "sim/node.rs"]
@@ -23,6 +25,9 @@ mod plants;
 #[cfg(feature = "tikv")]
 #[path = "tikv/servers.rs"]
 mod servers;
+#[cfg(feature = "tikv")]
+#[path = "sim/slots.rs"]
+mod slots;
 #[cfg(feature = "tikv")]
 #[path = "sim/tikv.rs"]
 mod tikv;

@@ -135,6 +135,7 @@ impl Node {
     /// Pulls the plug.
     pub(crate) fn crash(&mut self, scene: &mut Scene<'_>) {
         self.process = None;
+        scene.log.keeper.crashes(self.me);
         self.life += 1;
         self.unsynced.clear();
         let dice = &mut scene.network.dice;
@@ -153,6 +154,7 @@ impl Node {
         self.roll_trouble(scene);
         let store = Arc::new(Patient::new(self.volume.open())) as Arc<dyn Store>;
         let tip = self.found(&*store, scene);
+        scene.log.keeper.starts(self.me, tip.order.0);
         let disk = Box::new(self.disk.clone());
         let (mut journal, recovered) =
             Journal::open_on(disk, genesis.chain(), key.public(), tip.height).unwrap();

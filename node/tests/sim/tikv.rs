@@ -4,10 +4,11 @@
 //! `CAIRN_TIKV_SEEDS=100` tries that many seeds, `CAIRN_SIM_SEED=17` repeats one:
 //! `cargo test --features tikv --test sim in_tikv`. Virtual time stands still during a call, so
 //! that only the order of calls counts: what the store's own threads do in between depends on
-//! the machine, and what comes of it must not.
+//! the machine, and what comes of it must not. Every other seed has its log there as well.
 
 use std::{
     path::{Path, PathBuf},
+    rc::Rc,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -31,9 +32,11 @@ use crate::{
     asked,
     dice::Dice,
     first_failure,
+    log::{Keeper, List},
     plants::Planted,
     servers::Servers,
-    volume::{Death, Volume},
+    slots::Slots,
+    volume::{Death, InMemory, Volume},
     world,
 };
 
@@ -92,8 +95,27 @@ impl Cluster {
             let luck = Arc::new(Luck::new(seed, me, Arc::clone(self)));
             Box::new(InTikv { space, directory, genesis: Arc::clone(genesis), me, luck })
         };
-        let here = world::run_on(seed, Planted::Nothing, &mut volume);
-        assert_eq!(here, world::run(seed, Planted::Nothing), "in TiKV, and on memory");
+        if seed % 2 == 0 {
+            let log = Rc::new(List::default());
+            let here = world::run_on(seed, Planted::Nothing, &mut volume, log);
+            assert_eq!(here, world::run(seed, Planted::Nothing), "in TiKV, and on memory");
+            return;
+        }
+        // The log is there too, and the run on memory reads what was written.
+        let slots = Rc::new(self.slots(seed, run));
+        let log = Rc::clone(&slots) as Rc<dyn Keeper>;
+        let here = world::run_on(seed, Planted::Nothing, &mut volume, log);
+        let log = Rc::new(slots.recorded());
+        let again = world::run_on(seed, Planted::Nothing, &mut InMemory::volume, log);
+        assert_eq!(here, again, "with its log in TiKV, and the same log on memory");
+    }
+
+    fn slots(&self, seed: u64, run: usize) -> Slots {
+        let (chain, validators) = world::chain_of_seed(seed);
+        let name = format!("log-{seed}-{run}");
+        let claim = |client| async move { Space::claim(client, &name, chain.0).await };
+        let space = self.client.wait(claim).expect("the prefix is free");
+        Slots::new(space.below("log"), chain, validators.into())
     }
 }
 

@@ -1,8 +1,8 @@
 //! One run: clients, the log, the validators, the faults; first safety, then, healed, liveness.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
-use cairn_ledger::ids::{ChainId, Position};
+use cairn_ledger::ids::ChainId;
 use cairn_node::{
     chain::message,
     mesh::Peer,
@@ -13,6 +13,7 @@ use crate::{
     byzantine,
     dice::Dice,
     federation::{Federation, corpus},
+    log::{Keeper, List},
     network::{Event, Network},
     node::{Node, Scene},
     plants::Planted,
@@ -25,21 +26,20 @@ const FAULTS_MS: u64 = 15_000;
 const HEALED_MS: u64 = 240_000;
 
 /// The ordered log, and what it shows to whom instead.
-#[derive(Default)]
 pub(crate) struct Log {
-    batches: Vec<Batch>,
-    lies: BTreeMap<(Peer, usize), Batch>,
+    pub(crate) keeper: Rc<dyn Keeper>,
+    lies: BTreeMap<(Peer, u64), Batch>,
 }
 
 impl Log {
     pub(crate) fn read(&self, who: Peer, after: u64, end: u64) -> Vec<Ordered> {
-        (after..end)
-            .map(|index| {
-                let at = usize::try_from(index).unwrap();
-                let batch = self.lies.get(&(who, at)).unwrap_or(&self.batches[at]).clone();
-                Ordered { position: Position(index + 1), batch }
-            })
-            .collect()
+        let mut entries = self.keeper.read(who, after, end);
+        for entry in &mut entries {
+            if let Some(lie) = self.lies.get(&(who, entry.position.0)) {
+                entry.batch = lie.clone();
+            }
+        }
+        entries
     }
 }
 
@@ -74,21 +74,26 @@ pub(crate) struct Report {
 /// # Panics
 /// When an invariant is violated.
 pub(crate) fn run(seed: u64, planted: Planted) -> Report {
-    run_on(seed, planted, &mut InMemory::volume)
+    run_on(seed, planted, &mut InMemory::volume, Rc::new(List::default()))
 }
 
-/// The same on other volumes: what happens must not depend on them.
+/// The same on other volumes, or with another log: what happens must not depend on them.
 ///
 /// # Panics
 /// When an invariant is violated.
-pub(crate) fn run_on(seed: u64, planted: Planted, volumes: &mut Volumes<'_>) -> Report {
+pub(crate) fn run_on(
+    seed: u64,
+    planted: Planted,
+    volumes: &mut Volumes<'_>,
+    keeper: Rc<dyn Keeper>,
+) -> Report {
     let network = Network::new(Dice::new(seed));
     let federation = federation(network.faults.validators);
     let all = 0..network.faults.validators.into();
     let nodes = all.map(|me| Node::new(federation, me, volumes)).collect();
     let mut watch = Watch::default();
     watch.byzantine = network.faults.byzantine;
-    let log = Log::default();
+    let log = Log { keeper, lies: BTreeMap::new() };
     let mut world = World { federation, nodes, log, network, watch, planted, healed: false };
     world.prepare();
     let end = world.network.now_ms + FAULTS_MS;
@@ -220,16 +225,22 @@ impl World {
         let pick = |indexes: &[usize]| Batch {
             transactions: indexes.iter().map(|at| corpus().transactions[*at].clone()).collect(),
         };
-        let index = self.log.batches.len();
-        self.log.batches.push(pick(transactions));
+        let up: Vec<Peer> =
+            self.nodes.iter().filter(|node| node.is_up()).map(|node| node.me).collect();
+        if up.is_empty() {
+            // Nobody takes it: the clients come again.
+            return self.network.at(300, Event::Submit(transactions.to_vec()));
+        }
+        let at = self.network.dice.pick(&up);
+        let end = self.log.keeper.append(at, &pick(transactions));
         for me in 0..u16::try_from(self.nodes.len()).unwrap() {
             if !self.healed && self.network.dice.permille(self.network.faults.lies) {
                 let other = self.network.dice.below(corpus().transactions.len() as u64);
                 let lie = pick(&[usize::try_from(other).unwrap()]);
-                self.log.lies.insert((me, index), lie);
+                self.log.lies.insert((me, end), lie);
             }
             let delay = self.network.log_delay();
-            self.network.at(delay, Event::Log { node: me, end: index as u64 + 1 });
+            self.network.at(delay, Event::Log { node: me, end });
         }
     }
 
@@ -309,4 +320,11 @@ impl World {
 /// The chain that a liar signs for.
 pub(crate) fn chain_of(validators: u8) -> ChainId {
     federation(validators).genesis.chain()
+}
+
+/// The chain of a seed, and how many validate it.
+#[cfg(feature = "tikv")]
+pub(crate) fn chain_of_seed(seed: u64) -> (ChainId, u8) {
+    let validators = Network::new(Dice::new(seed)).faults.validators;
+    (chain_of(validators), validators)
 }
