@@ -10,11 +10,11 @@ use std::sync::{
 };
 
 #[path = "processes/client.rs"]
-#[expect(dead_code, reason = "what these tests do not need, others do")]
 mod client;
 #[path = "processes/crashes.rs"]
 mod crashes;
 #[path = "processes/federation.rs"]
+#[expect(dead_code, reason = "what these tests do not need, others do")]
 mod federation;
 #[path = "tikv/full_disk.rs"]
 mod full_disk;
