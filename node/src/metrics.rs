@@ -31,6 +31,10 @@ pub struct Metrics {
     pub voting: IntGauge,
     /// Whether the store answers: 1 or 0. One on this machine always does.
     pub store_reachable: IntGauge,
+    /// Blocks whose rows were compared with them, where others could change rows.
+    pub store_scrubbed: IntCounter,
+    /// Rows and blocks that were gone or wrong then.
+    pub store_damaged: IntCounter,
     /// Calls of TiKV, by `kind` and `outcome` (`yes`, `refused`, `unreachable`, `bug`).
     pub tikv_calls: HistogramVec,
     /// Decided blocks whose certificate lacks this validator's signature, by `validator`.
@@ -133,6 +137,14 @@ impl Metrics {
             voting: make.gauge("cairn_voting", "1 when this validator may sign, else 0"),
             store_reachable: make
                 .gauge("cairn_store_reachable", "1 while the store answers, else 0"),
+            store_scrubbed: make.counter(
+                "cairn_store_scrubbed_blocks_total",
+                "Blocks in TiKV that were compared with all their rows",
+            ),
+            store_damaged: make.counter(
+                "cairn_store_damaged_rows_total",
+                "Rows and blocks in TiKV that were gone or wrong when they were compared",
+            ),
             tikv_calls: make.put(HistogramVec::new(
                 HistogramOpts::new(
                     "cairn_tikv_call_seconds",
@@ -268,6 +280,8 @@ impl Metrics {
             round,
             voting,
             store_reachable,
+            store_scrubbed,
+            store_damaged,
             tikv_calls,
             votes_missing,
             commit_latency,
@@ -297,11 +311,13 @@ impl Metrics {
             build_info,
             start_time,
         } = self;
-        let all: [&dyn Collector; 32] = [
+        let all: [&dyn Collector; 34] = [
             height,
             round,
             voting,
             store_reachable,
+            store_scrubbed,
+            store_damaged,
             tikv_calls,
             votes_missing,
             commit_latency,

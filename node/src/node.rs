@@ -13,6 +13,7 @@ use cairn_ledger::{
     ids::{Height, Position},
     signature::SigningKey,
 };
+use prometheus::IntCounter;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -45,7 +46,7 @@ use crate::{
     },
     query::Query,
     search::Search,
-    store::{Located, Store, StoreError, embedded::Embedded},
+    store::{Located, Scrubbed, Store, StoreError, embedded::Embedded},
     streams::StreamLimits,
 };
 
@@ -649,6 +650,10 @@ impl Telling {
         let alone = self.genesis.validators().len() == 1;
         let trouble = self.store.trouble();
         self.metrics.store_reachable.set(i64::from(trouble.is_none()));
+        let Scrubbed { blocks, damaged } = self.store.scrubbed();
+        let count = |counter: &IntCounter, all: u64| counter.inc_by(all - counter.get());
+        count(&self.metrics.store_scrubbed, blocks);
+        count(&self.metrics.store_damaged, damaged);
         let not_ready_because = if let Some(why) = trouble {
             Some(format!("the store cannot be reached: {why}"))
         } else if behind > READY_WITHIN_BLOCKS {

@@ -135,7 +135,7 @@ impl Tikv {
 
 fn claim_failure(error: &ClaimError) -> Failure {
     let code = match error {
-        ClaimError::Foreign(_) => ExitCode::DataDirectory,
+        ClaimError::Foreign(_) | ClaimError::TooOld { .. } => ExitCode::DataDirectory,
         ClaimError::TooNew { .. } => ExitCode::FormatTooNew,
         ClaimError::Name(_) => ExitCode::Config,
         ClaimError::Trouble(_) => ExitCode::StorageFailed,

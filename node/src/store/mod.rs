@@ -113,6 +113,15 @@ impl Stretch {
     }
 }
 
+/// What comparing rows with blocks has found since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scrubbed {
+    /// Blocks that were compared.
+    pub blocks: u64,
+    /// Rows and blocks that were gone or wrong.
+    pub damaged: u64,
+}
+
 /// Blocks and state.
 ///
 /// All calls may block on the disk for a moment. `commit` is called by one thread, in
@@ -183,6 +192,11 @@ pub trait Store: Send + Sync + 'static {
     /// Why the backend cannot be reached, while it cannot.
     fn trouble(&self) -> Option<String> {
         None
+    }
+
+    /// What comparing rows with blocks has found, where rows can be changed by others.
+    fn scrubbed(&self) -> Scrubbed {
+        Scrubbed::default()
     }
 
     /// What was read led to another state than the federation's: the next opening compares

@@ -13,7 +13,7 @@ use cairn_ledger::{
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
-use super::{Located, Spent, Store, StoreError, Stretch};
+use super::{Located, Scrubbed, Spent, Store, StoreError, Stretch};
 
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -126,6 +126,10 @@ impl Store for Patient {
 
     fn trouble(&self) -> Option<String> {
         self.store.trouble()
+    }
+
+    fn scrubbed(&self) -> Scrubbed {
+        self.store.scrubbed()
     }
 
     fn suspect(&self) {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::{Client, Inserted, Trouble};
 
 /// The format of everything below a name. Raised when an older program would misread it.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Why a name cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +19,16 @@ pub enum ClaimError {
         "FORMAT_TOO_NEW: the TiKV prefix {name:?} has format {found}, this program knows {FORMAT}"
     )]
     TooNew {
+        /// The prefix.
+        name: String,
+        /// Its format.
+        found: u8,
+    },
+    /// A program from before the first release wrote them.
+    #[error(
+        "the TiKV prefix {name:?} has format {found}, this program reads {FORMAT} alone; another prefix would be fine"
+    )]
+    TooOld {
         /// The prefix.
         name: String,
         /// Its format.
@@ -54,6 +64,9 @@ impl Space {
             Inserted::Taken(there) => match there.first() {
                 Some(found) if *found > FORMAT => {
                     Err(ClaimError::TooNew { name: name.to_owned(), found: *found })
+                }
+                Some(found) if *found < FORMAT => {
+                    Err(ClaimError::TooOld { name: name.to_owned(), found: *found })
                 }
                 _ => Err(ClaimError::Foreign(name.to_owned())),
             },

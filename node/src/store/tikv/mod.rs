@@ -7,12 +7,15 @@
 //! * [`writer`]: the other rows, written behind the commit path; [`overlay`] answers for the
 //!   blocks that they do not have yet. [`reading`]: the overlay, then the rows.
 //! * [`vault`]: every row carries a keyed hash, whose secret lies on the validator's own volume.
+//! * [`known`]: which rows there are, on that volume; [`written`] reads those, and notices one
+//!   that was removed.
 //! * [`pinned`]: the tip once more, on that volume: a TiKV that was rolled back is noticed.
 //! * [`opening`]: which tip to go on from. [`scrub`]: every row compared with the blocks, and
 //!   written again. [`far`]: the calls to TiKV.
 
 mod families;
 mod far;
+mod known;
 mod opening;
 mod overlay;
 mod pinned;
@@ -23,6 +26,7 @@ mod seal;
 mod tests;
 mod vault;
 mod writer;
+mod written;
 
 use std::{
     collections::BTreeSet,
@@ -47,6 +51,7 @@ use tokio::sync::watch;
 use self::{
     families::{TIP, block_rows},
     far::InTikv,
+    known::Known,
     overlay::Overlay,
     pinned::Pinned,
     seal::Seal,
@@ -54,7 +59,7 @@ use self::{
     writer::Work,
 };
 use super::{
-    Located, Spent, Store, StoreError, Stretch,
+    Located, Scrubbed, Spent, Store, StoreError, Stretch,
     files::{Directory, trouble},
     recent::Recent,
     rows::Rows,
@@ -95,6 +100,8 @@ struct Shared {
     genesis: Arc<Genesis>,
     options: Options,
     vault: Arc<Vault>,
+    /// Which rows were written.
+    known: Known,
     /// Who we are, in the tip: a later process has another name.
     me: [u8; 16],
     state: RwLock<State>,
@@ -102,6 +109,7 @@ struct Shared {
     recent: Mutex<Recent>,
     /// Blocks that could not be read back.
     damaged: Mutex<BTreeSet<Height>>,
+    scrubbed: Mutex<Scrubbed>,
     tips: watch::Sender<Height>,
     work: Mutex<Work>,
     /// Something in `work` or `state` that a thread may wait for has changed.
@@ -166,6 +174,7 @@ impl TikvStore {
                 .map_err(trouble("starting a thread for", directory))
         };
         let store = Self { shared: Arc::clone(&shared), workers: Mutex::default() };
+        shared.learn_rows()?;
         store.workers.lock().push(run("rows", Shared::write_rows)?);
         shared.replay()?;
         shared.look_at_what_was_damaged()?;
@@ -347,6 +356,10 @@ impl Store for TikvStore {
 
     fn repair(&self, block: &Block) -> Result<(), StoreError> {
         self.shared.repair(block)
+    }
+
+    fn scrubbed(&self) -> Scrubbed {
+        *self.shared.scrubbed.lock()
     }
 
     fn suspect(&self) {

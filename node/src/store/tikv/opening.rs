@@ -6,7 +6,7 @@
 //! chain asks its peers for the blocks between: certificates prove them, and the journal of the
 //! chain keeps the validator from signing twice.
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Duration};
 
 use cairn_ledger::{genesis::Genesis, ids::Height};
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -14,23 +14,29 @@ use tokio::sync::watch;
 
 use super::{
     Commits, Options, Shared, State,
-    families::{MARK, Mark, TIP},
+    families::{MARK, Mark, TIP, rows_of},
     far::{Far, InTikv},
+    known::Known,
     overlay::Overlay,
     pinned::Pinned,
     seal::Seal,
     vault::{Secret, Vault},
     writer::Work,
 };
-use crate::store::{
-    StoreError,
-    files::{Directory, trouble},
-    recent::Recent,
-    rows::Rows,
+use crate::{
+    clock::Stopwatch,
+    store::{
+        StoreError,
+        files::{Directory, trouble},
+        recent::Recent,
+        rows::Rows,
+    },
 };
 
 /// As often the tip is chosen anew when it moves under our hands.
 const CLAIMS: usize = 3;
+/// From one word about a long step to the next.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// Says of keys below a validator's name that another volume left there: nobody reads them.
 pub(super) fn name_what_is_left(all: &InTikv, volume: &str) -> Result<(), StoreError> {
@@ -72,23 +78,54 @@ impl Shared {
             let lower = Mark { height: settled, block: seal.tip.block };
             vault.update(MARK, move |_| Ok(Some(lower.encode())))?;
         }
+        // Beside it lies the note that it is damaged, which is another one than that of rows.
+        let known = Known::open(&directory.join("rows"), &vault.stamp(), seal.tip.height)?;
         let state =
             State { tip: seal.tip.clone(), hash: seal.state, overlay: Overlay::new(settled) };
         Ok(Self {
             genesis,
             options,
             vault,
+            known,
             me: seal.writer,
             tips: watch::Sender::new(seal.tip.height),
             state: RwLock::new(state),
             commits: Mutex::new(Commits { pinned, over: None }),
             recent: Mutex::<Recent>::default(),
             damaged: Mutex::default(),
+            scrubbed: Mutex::default(),
             work: Mutex::<Work>::default(),
             changed: Condvar::new(),
             ending: Condvar::new(),
             _directory: directory,
         })
+    }
+
+    /// Enters rows into the register that it lacks, of blocks whose rows are all written: most
+    /// often none, after the loss of the register all.
+    pub(super) fn learn_rows(&self) -> Result<(), StoreError> {
+        let (from, to) = (self.known.reaches().0 + 1, self.state.read().overlay.settled().0);
+        let mut said = Stopwatch::start();
+        for height in (from..=to).map(Height) {
+            match self.again(|| self.vault.block(height, &self.genesis)) {
+                Ok(block) => {
+                    let rows = Rows::replayed(&block).map_err(|what| self.strange(height, what))?;
+                    let rows = rows_of(&rows);
+                    self.known.learn(rows.iter().map(|(key, _)| &key[..]), height)?;
+                }
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    tracing::error!(%error, "its rows are not known until a peer has given it");
+                    self.is_damaged(height);
+                    self.known.miss(height)?;
+                }
+                Err(error) => return Err(error),
+            }
+            if said.elapsed() >= PROGRESS_EVERY {
+                said = Stopwatch::start();
+                tracing::info!(%height, of = to, "making the register of rows again");
+            }
+        }
+        if from <= to { self.known.sync() } else { Ok(()) }
     }
 
     /// Takes the blocks behind the mark in, whose rows may not be written.

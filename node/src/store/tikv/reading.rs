@@ -1,4 +1,5 @@
-//! Reads: the overlay answers first, under one lock; the rows answer the rest.
+//! Reads: the overlay answers first, under one lock; the rows answer the rest, those that the
+//! register knows of.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,8 +19,7 @@ use super::{
         assets,
         blocks::{self, PIECE_BYTES, PIECES_MAX},
         ends::{self, Ends},
-        owners, refusals, spenders,
-        transactions::{self, Entry},
+        owners, refusals, spenders, transactions,
     },
     overlay::Answered,
     vault::Vault,
@@ -27,51 +27,21 @@ use super::{
 use crate::store::{Located, Spent, StoreError, Stretch, pending::Fate};
 
 /// Rows of a list that are read at once.
-const PAGE_ROWS: u32 = 64;
+const PAGE_ROWS: usize = 64;
+/// The first time: most who ask want the last transfer, or few.
+const FIRST_ROWS: usize = 4;
 
-impl Vault {
-    /// A committed transaction's row, when it is of a block up to `settled`: others are newer
-    /// than the answer, or were left behind when the tip was rolled back.
-    fn entry(&self, id: &TransactionId, settled: Height) -> Result<Option<Entry>, StoreError> {
-        let key = transactions::key(id);
-        let value = self.get(key.clone())?;
-        self.entry_in(&key, value.as_deref(), settled)
-    }
-
-    fn entry_in(
-        &self,
-        key: &[u8],
-        value: Option<&[u8]>,
-        settled: Height,
-    ) -> Result<Option<Entry>, StoreError> {
-        let entry = value.map(Entry::decode).transpose().map_err(self.malformed(key))?;
-        Ok(entry.filter(|entry| entry.place.height <= settled))
-    }
-
-    fn spender_in(
-        &self,
-        at: &OutputReference,
-        found: &HashMap<Vec<u8>, Vec<u8>>,
-        settled: Height,
-    ) -> Result<Option<TransactionId>, StoreError> {
-        let key = spenders::key(at);
-        let Some(value) = found.get(&key) else { return Ok(None) };
-        let (spender, height) = spenders::decode(value).map_err(self.malformed(&key))?;
-        Ok((height <= settled).then_some(spender))
-    }
-
+impl Shared {
     /// The rows that the overlay does not know, in one read.
-    pub(super) fn complete(&self, answered: Answered) -> Result<View, StoreError> {
+    fn complete(&self, answered: Answered) -> Result<View, StoreError> {
         let Answered { mut view, transactions, outputs, settled } = answered;
         let makers = outputs.iter().map(|at| at.transaction);
         let named: HashSet<_> = transactions.iter().copied().chain(makers).collect();
         let keys = named.iter().map(transactions::key).chain(outputs.iter().map(spenders::key));
-        let found = self.get_many(keys.collect())?;
+        let found = self.written(keys.collect())?;
         let mut entries = HashMap::with_capacity(named.len());
         for id in named {
-            let key = transactions::key(&id);
-            let value = found.get(&key).map(Vec::as_slice);
-            entries.insert(id, self.entry_in(&key, value, settled)?);
+            entries.insert(id, self.entry_in(&id, &found, settled)?);
         }
         for id in transactions {
             view.transactions.insert(id, entries[&id].is_some());
@@ -82,7 +52,8 @@ impl Vault {
                 (None, None) => OutputState::Unknown,
                 (None, Some(_)) => {
                     let key = transactions::key(&at.transaction);
-                    return Err(self.damaged(&key, "it is gone, and an output of it is spent"));
+                    let what = "an output of it is spent, and it is not known";
+                    return Err(self.vault.damaged(&key, what));
                 }
                 (Some(_), Some(spender)) => OutputState::Spent(spender),
                 (Some(entry), None) => match entry.outputs.get(at.index as usize) {
@@ -97,12 +68,76 @@ impl Vault {
 
     /// Where a transaction was refused last, up to a height.
     fn refusal(&self, id: &TransactionId, settled: Height) -> Result<Option<Place>, StoreError> {
-        let last = self.scan(refusals::range(id, settled), 1, true)?.pop();
-        let place =
-            last.map(|(key, value)| refusals::decode(&key, &value).map_err(self.malformed(&key)));
+        let last = self.written_within(&refusals::range(id, settled), 1, true)?.pop();
+        let place = last
+            .map(|(key, value)| refusals::decode(&key, &value).map_err(self.vault.malformed(&key)));
         place.transpose()
     }
 
+    /// Takes the places of an asset's transfers within heights, in either direction, until
+    /// `take` says that it has enough; whether it wanted all of them.
+    fn transfers(
+        &self,
+        asset: &TransactionId,
+        (from, to): (Height, Height),
+        backwards: bool,
+        take: &mut impl FnMut(Place) -> bool,
+    ) -> Result<bool, StoreError> {
+        let mut range = assets::range(asset, from, to);
+        let mut most = FIRST_ROWS;
+        loop {
+            let page = self.written_within(&range, most, backwards)?;
+            for (key, value) in &page {
+                let mut places = assets::decode(key, value).map_err(self.vault.malformed(key))?;
+                if backwards {
+                    places.reverse();
+                }
+                if !places.into_iter().all(&mut *take) {
+                    return Ok(false);
+                }
+            }
+            let Some((last, _)) = page.last().filter(|_| page.len() == most) else {
+                return Ok(true);
+            };
+            most = PAGE_ROWS;
+            if backwards {
+                range.end.clone_from(last);
+            } else {
+                range.start = after(last);
+            }
+        }
+    }
+
+    /// Which of these outputs were spent in blocks up to a height; `later` says it of those
+    /// whose rows may not be written yet.
+    fn spent_among(
+        &self,
+        outputs: &[OutputReference],
+        later: &HashMap<OutputReference, bool>,
+        tip: Height,
+    ) -> Result<HashSet<OutputReference>, StoreError> {
+        let asked = outputs.iter().filter(|at| !later.contains_key(at));
+        let found = self.written(asked.map(spenders::key).collect())?;
+        let mut spent = HashSet::new();
+        for at in outputs {
+            let is_spent = match later.get(at) {
+                Some(is_spent) => *is_spent,
+                None => self.spender_in(at, &found, tip)?.is_some(),
+            };
+            if is_spent {
+                spent.insert(*at);
+            }
+        }
+        Ok(spent)
+    }
+}
+
+/// The first key behind another.
+fn after(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
+}
+
+impl Vault {
     /// A block's binary form.
     fn block_bytes(&self, height: Height) -> Result<Vec<u8>, StoreError> {
         let pieces = self.scan(blocks::range(height), PIECES_MAX + 1, false)?;
@@ -124,72 +159,12 @@ impl Vault {
         verified.map_err(|error| damaged(format!("its certificate proves nothing: {error}")))?;
         Ok(block)
     }
-
-    /// Takes the places of an asset's transfers within heights, in either direction, until
-    /// `take` says that it has enough; whether it wanted all of them.
-    fn transfers(
-        &self,
-        asset: &TransactionId,
-        (from, to): (Height, Height),
-        backwards: bool,
-        take: &mut impl FnMut(Place) -> bool,
-    ) -> Result<bool, StoreError> {
-        let mut range = assets::range(asset, from, to);
-        loop {
-            let page = self.scan(range.clone(), PAGE_ROWS, backwards)?;
-            for (key, value) in &page {
-                let mut places = assets::decode(key, value).map_err(self.malformed(key))?;
-                if backwards {
-                    places.reverse();
-                }
-                if !places.into_iter().all(&mut *take) {
-                    return Ok(false);
-                }
-            }
-            let Some((last, _)) = page.last().filter(|_| page.len() == PAGE_ROWS as usize) else {
-                return Ok(true);
-            };
-            if backwards {
-                range.end.clone_from(last);
-            } else {
-                range.start = after(last);
-            }
-        }
-    }
-
-    /// Which of these outputs were spent in blocks up to a height; `later` says it of those
-    /// whose rows may not be written yet.
-    fn spent_among(
-        &self,
-        outputs: &[OutputReference],
-        later: &HashMap<OutputReference, bool>,
-        tip: Height,
-    ) -> Result<HashSet<OutputReference>, StoreError> {
-        let asked = outputs.iter().filter(|at| !later.contains_key(at));
-        let found = self.get_many(asked.map(spenders::key).collect())?;
-        let mut spent = HashSet::new();
-        for at in outputs {
-            let is_spent = match later.get(at) {
-                Some(is_spent) => *is_spent,
-                None => self.spender_in(at, &found, tip)?.is_some(),
-            };
-            if is_spent {
-                spent.insert(*at);
-            }
-        }
-        Ok(spent)
-    }
-}
-
-/// The first key behind another.
-fn after(key: &[u8]) -> Vec<u8> {
-    [key, &[0]].concat()
 }
 
 impl Shared {
     pub(super) fn view(&self, reads: &Reads) -> Result<View, StoreError> {
         let answered = self.state.read().overlay.answer(reads);
-        self.vault.complete(answered)
+        self.complete(answered)
     }
 
     pub(super) fn locate(&self, id: &TransactionId) -> Result<Option<Located>, StoreError> {
@@ -200,12 +175,12 @@ impl Shared {
         if let Some(fate @ Fate::Committed { .. }) = later {
             return Ok(Some(fate.into()));
         }
-        if let Some(entry) = self.vault.entry(id, settled)? {
+        if let Some(entry) = self.entry(id, settled)? {
             return Ok(Some(Located::Committed(entry.place)));
         }
         match later {
             Some(fate) => Ok(Some(fate.into())),
-            None => Ok(self.vault.refusal(id, settled)?.map(Located::Refused)),
+            None => Ok(self.refusal(id, settled)?.map(Located::Refused)),
         }
     }
 
@@ -219,7 +194,7 @@ impl Shared {
         if let Some(Fate::Committed { place, created }) = later {
             return Ok(created.then_some(place));
         }
-        let entry = self.vault.entry(asset, settled)?;
+        let entry = self.entry(asset, settled)?;
         Ok(entry.filter(|entry| entry.asset == *asset).map(|entry| entry.place))
     }
 
@@ -247,7 +222,7 @@ impl Shared {
         if stretch.newest_first {
             let to = stretch.after.map_or(to, |after| after.height.min(to));
             if pending.into_iter().rev().all(&mut take)
-                && self.vault.transfers(asset, (Height(0), to), true, &mut take)?
+                && self.transfers(asset, (Height(0), to), true, &mut take)?
             {
                 let made = self.made(asset, later, settled)?;
                 made.into_iter().all(&mut take);
@@ -257,7 +232,7 @@ impl Shared {
             let made = self.made(asset, later, settled)?;
             let from = stretch.after.map_or(Height(0), |after| after.height);
             if made.into_iter().all(&mut take)
-                && self.vault.transfers(asset, (from, to), false, &mut take)?
+                && self.transfers(asset, (from, to), false, &mut take)?
             {
                 pending.into_iter().all(&mut take);
             }
@@ -303,13 +278,13 @@ impl Shared {
         let mut outputs = Vec::new();
         let mut range = owners::range(owner, settled);
         while outputs.len() < most {
-            let page = self.vault.scan(range.clone(), PAGE_ROWS, false)?;
+            let page = self.written_within(&range, PAGE_ROWS, false)?;
             let mut found = Vec::new();
             for (key, value) in &page {
                 found.extend(owners::decode(value).map_err(self.vault.malformed(key))?);
             }
             outputs.extend(self.only(spent, found, tip)?);
-            let Some((last, _)) = page.last().filter(|_| page.len() == PAGE_ROWS as usize) else {
+            let Some((last, _)) = page.last().filter(|_| page.len() == PAGE_ROWS) else {
                 outputs.extend(self.only(spent, pending, tip)?);
                 break;
             };
@@ -332,7 +307,7 @@ impl Shared {
         // Asked before the rows are: a block whose rows are written in between is known to one
         // of the two.
         let later = self.state.read().overlay.spent_by(&outputs, tip);
-        let spent = self.vault.spent_among(&outputs, &later, tip)?;
+        let spent = self.spent_among(&outputs, &later, tip)?;
         outputs.retain(|at| spent.contains(at) == (wanted == Spent::Yes));
         Ok(outputs)
     }

@@ -21,7 +21,7 @@ use super::{
     families::{self, blocks, transactions},
     writer::Work,
 };
-use crate::store::{StoreError, rows::Rows};
+use crate::store::{Scrubbed, StoreError, rows::Rows};
 
 /// For each block when nobody waits for it, and for each MiB of it: who reads and writes comes
 /// first.
@@ -56,6 +56,11 @@ impl Findings {
     /// Whether everything was as it should be.
     pub fn is_clean(&self) -> bool {
         self.damaged.is_empty() && self.rewritten == 0 && self.removed == 0 && self.named.is_empty()
+    }
+
+    fn counts(&self) -> Scrubbed {
+        let damaged = self.damaged.len() as u64 + self.rewritten + self.removed;
+        Scrubbed { blocks: self.blocks, damaged }
     }
 
     fn name(&mut self, finding: String) {
@@ -108,7 +113,10 @@ impl Shared {
     }
 
     /// Tries a step again while TiKV is away, for a moment.
-    fn again<T>(&self, step: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn again<T>(
+        &self,
+        step: impl Fn() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let mut tries = 1;
         loop {
             match step() {
@@ -120,7 +128,7 @@ impl Shared {
 
     /// Compares everything: at once, or so slowly that nobody notices.
     pub(super) fn scrub(&self, at_once: bool) -> Result<Findings, StoreError> {
-        let mut findings = Findings::default();
+        let (mut findings, mut counted) = (Findings::default(), Scrubbed::default());
         let chain = self.genesis.chain();
         let start = Chained { parent: BlockId(chain.0), state: StateHash::default() };
         let mut chained = Some(start);
@@ -141,12 +149,23 @@ impl Shared {
                 Err(error) => return Err(error),
             };
             findings.blocks += 1;
+            self.count(&findings, &mut counted);
             if !self.rest(at_once, bytes) {
                 return Ok(findings);
             }
         }
-        self.sweep(at_once, &mut findings)?;
-        Ok(findings)
+        let swept = self.sweep(at_once, &mut findings);
+        self.count(&findings, &mut counted);
+        swept.map(|()| findings)
+    }
+
+    /// Adds what was found since the last time to what is told about this process.
+    fn count(&self, findings: &Findings, counted: &mut Scrubbed) {
+        let (before, now) = (*counted, findings.counts());
+        let mut all = self.scrubbed.lock();
+        all.blocks += now.blocks - before.blocks;
+        all.damaged += now.damaged - before.damaged;
+        *counted = now;
     }
 
     /// Compares a block with its parent and its state, and its rows with what they should be.
@@ -168,6 +187,7 @@ impl Shared {
         }
         findings.rewritten += expected.len() as u64;
         self.again(|| self.vault.put_each(expected.clone()))?;
+        self.compare_register(&rows, findings)?;
 
         let Some(Chained { parent, mut state }) = chained else { return Ok(None) };
         if block.header.parent != parent {
@@ -182,6 +202,22 @@ impl Shared {
         }
         self.advance(&mut state, &rows)?;
         Ok(Some(Chained { parent: block.header.id(), state }))
+    }
+
+    /// Whether the register has the rows of a block; enters those that it lacks.
+    fn compare_register(&self, rows: &Rows, findings: &mut Findings) -> Result<(), StoreError> {
+        let mut lacking = Vec::new();
+        for (key, _) in families::rows_of(rows) {
+            if !self.known.has(&key)? {
+                findings.name(format!("{} was not in the register", self.vault.readable(&key)));
+                lacking.push(key);
+            }
+        }
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        findings.rewritten += lacking.len() as u64;
+        self.known.learn(lacking.iter().map(Vec::as_slice), rows.height)
     }
 
     /// Takes a block's rows into the state's hash.
@@ -210,7 +246,8 @@ impl Shared {
             let key = transactions::key(&at.transaction);
             let gone = || self.vault.damaged(&key, "an output that was spent is not there");
             let value = found.get(&key).ok_or_else(gone)?;
-            let entry = transactions::Entry::decode(value).map_err(self.vault.malformed(&key))?;
+            let entry =
+                transactions::Entry::decode(&key, value).map_err(self.vault.malformed(&key))?;
             let row = entry.outputs.get(at.index as usize).ok_or_else(gone)?;
             Ok((*at, row.clone()))
         };
@@ -274,7 +311,10 @@ impl Shared {
             .map_err(|error| foreign(error.to_string()))?;
         let rows = Rows::replayed(block).map_err(|what| foreign(what.to_owned()))?;
         self.vault.put_each(families::block_rows(block, validators, &rows))?;
-        self.vault.put_each(families::rows_of(&rows))?;
+        let rows = families::rows_of(&rows);
+        self.vault.put_each(rows.clone())?;
+        self.known.learn(rows.iter().map(|(key, _)| &key[..]), Height(0))?;
+        self.known.found(header.height);
         self.damaged.lock().remove(&header.height);
         tracing::warn!(height = %header.height, "a damaged block was written again");
         Ok(())

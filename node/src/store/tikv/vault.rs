@@ -48,8 +48,17 @@ impl Secret {
 
     /// Tells the keys of this volume from those of another that had the same validator's name.
     pub(super) fn volume(&self) -> String {
-        hex::encode(&blake3::derive_key("cairn 2026 name of a volume in TiKV", &self.0)[..8])
+        // A validator has few volumes in its life, and the name is in front of every key.
+        hex::encode(&blake3::derive_key("cairn 2026 name of a volume in TiKV", &self.0)[..4])
     }
+}
+
+/// What ties the register of rows to a volume, a chain and keys in TiKV.
+pub(super) struct Stamp {
+    /// Hashes what its names are about.
+    pub(super) key: [u8; 32],
+    /// Tells it from those of others.
+    pub(super) label: [u8; 32],
 }
 
 /// A key that was looked at.
@@ -75,6 +84,13 @@ impl Vault {
         let name = far.name();
         let material = [&secret.0[..], &chain.0, name.as_bytes()].concat();
         Self { far, name, key: blake3::derive_key(CONTEXT, &material), note }
+    }
+
+    /// What the register of these rows is tied to.
+    pub(super) fn stamp(&self) -> Stamp {
+        let key = blake3::derive_key("cairn 2026 names of rows in TiKV", &self.key);
+        let label = blake3::derive_key("cairn 2026 label of a register of rows", &self.key);
+        Stamp { key, label }
     }
 
     /// The value of a key.

@@ -41,11 +41,7 @@ impl Shared {
         let mut unmarked = 0;
         let mut mark = None;
         while let Some(batch) = self.next_batch() {
-            let rows: Vec<_> = batch.iter().flat_map(|(_, rows)| rows_of(rows)).collect();
-            let written = rows
-                .chunks(ROWS_AT_ONCE)
-                .all(|rows| self.insist("writing rows", || self.vault.put_each(rows.to_vec())));
-            if !written {
+            if !self.write_batch(&batch) {
                 return;
             }
             for (block, rows) in &batch {
@@ -66,6 +62,17 @@ impl Shared {
         if let Some(mark) = mark {
             self.insist("moving the mark", || self.move_mark(mark));
         }
+    }
+
+    /// Writes the rows of some blocks, then that they are there; whether it is done.
+    fn write_batch(&self, batch: &Batch) -> bool {
+        let Some(last) = batch.last().map(|(_, rows)| rows.height) else { return true };
+        let rows: Vec<_> = batch.iter().flat_map(|(_, rows)| rows_of(rows)).collect();
+        rows.chunks(ROWS_AT_ONCE)
+            .all(|rows| self.insist("writing rows", || self.vault.put_each(rows.to_vec())))
+            && self.insist("entering rows into the register", || {
+                self.known.learn(rows.iter().map(|(key, _)| &key[..]), last)
+            })
     }
 
     /// Blocks to write rows of; nothing at the end.
@@ -123,6 +130,8 @@ impl Shared {
 
     /// Says that all rows up to there are written. It never moves back here.
     pub(super) fn move_mark(&self, mark: Mark) -> Result<(), StoreError> {
+        // An opening goes on behind the mark, and would enter again what was lost here.
+        self.known.sync()?;
         self.vault.update(MARK, move |value| {
             let there = value.and_then(|value| Mark::decode(value).ok());
             let ahead = there.is_some_and(|there| there.height >= mark.height);

@@ -14,12 +14,16 @@ async fn a_name_belongs_to_one_chain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_of_a_newer_program_are_left_alone() {
+async fn keys_of_a_newer_or_an_older_program_are_left_alone() {
     let client = client().await;
     let newer = [&[200][..], &[1; 32]].concat();
     client.insert(b"newer/chain".to_vec(), newer).await.unwrap();
-    let claimed = Space::claim(client, "newer", [1; 32]).await;
+    let claimed = Space::claim(client.clone(), "newer", [1; 32]).await;
     assert!(matches!(claimed, Err(ClaimError::TooNew { found: 200, .. })), "{claimed:?}");
+    let older = [&[1][..], &[1; 32]].concat();
+    client.insert(b"older/chain".to_vec(), older).await.unwrap();
+    let claimed = Space::claim(client, "older", [1; 32]).await;
+    assert!(matches!(claimed, Err(ClaimError::TooOld { found: 1, .. })), "{claimed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,13 +10,15 @@ use cairn_ledger::{
 };
 use cairn_tikv::Pair;
 
+use super::compact::{put, put_sorted, take_sorted, take_u32};
 use crate::store::rows::Rows;
 
 pub(in super::super) const LETTER: u8 = b'a';
 
 fn key(asset: &TransactionId, height: Height) -> Vec<u8> {
     let mut writer = Writer::tagged(&[LETTER]);
-    writer.raw(&asset.0).u64(height.0);
+    writer.raw(&asset.0);
+    put_sorted(&mut writer, height.0);
     writer.finish()
 }
 
@@ -29,12 +31,12 @@ pub(in super::super) fn range(asset: &TransactionId, from: Height, to: Height) -
 pub(in super::super) fn decode(key: &[u8], value: &[u8]) -> Result<Vec<Place>, DecodeError> {
     let mut reader = Reader::new("key of an asset's transfers", key);
     reader.raw(1 + 32)?;
-    let height = Height(reader.u64()?);
+    let height = Height(take_sorted(&mut reader)?);
     reader.finish()?;
     let mut reader = Reader::new("transfers of an asset", value);
-    let mut places = Vec::with_capacity(value.len() / 4);
+    let mut places = Vec::with_capacity(value.len());
     while !reader.is_done() {
-        places.push(Place { height, index: reader.u32()? });
+        places.push(Place { height, index: take_u32(&mut reader)? });
     }
     Ok(places)
 }
@@ -44,7 +46,7 @@ pub(in super::super) fn rows(rows: &Rows) -> Vec<Pair> {
     let mut by_asset: BTreeMap<TransactionId, Writer> = BTreeMap::new();
     let transfers = rows.committed.iter().filter(|transaction| transaction.id != transaction.asset);
     for transfer in transfers {
-        by_asset.entry(transfer.asset).or_default().u32(transfer.index);
+        put(by_asset.entry(transfer.asset).or_default(), transfer.index);
     }
     let row =
         |(asset, indexes): (TransactionId, Writer)| (key(&asset, rows.height), indexes.finish());
@@ -61,9 +63,11 @@ mod tests {
         let keys = [1, 2, 255, 256].map(|height| key(&asset, Height(height)));
         assert!(keys.is_sorted());
         let places = [3, 70_000].map(|index| Place { height: Height(255), index });
-        let value = [&3_u32.to_be_bytes()[..], &70_000_u32.to_be_bytes()].concat();
+        let mut value = Writer::default();
+        places.iter().for_each(|place| put(&mut value, place.index));
+        let value = value.finish();
         assert_eq!(decode(&keys[2], &value), Ok(places.to_vec()));
-        assert!(decode(&keys[2], &value[1..]).is_err());
+        assert!(decode(&keys[2], &value[..value.len() - 1]).is_err());
         let within = range(&asset, Height(2), Height(255));
         assert_eq!(keys.iter().filter(|key| within.contains(*key)).count(), 2);
     }

@@ -1,5 +1,5 @@
 //! Where in a block's pieces its transactions lie, to read one without the others:
-//! `e ‖ height → block ‖ first byte ‖ ends`.
+//! `e ‖ height → block ‖ first byte ‖ how many ‖ lengths`.
 
 use std::ops::Range;
 
@@ -9,6 +9,8 @@ use cairn_ledger::{
     ids::{BlockId, Height},
     limits::{BLOCK_TRANSACTIONS_MAX, FRAME_BYTES_MAX},
 };
+
+use super::compact::{put, put_count, take_count};
 
 pub(in super::super) const LETTER: u8 = b'e';
 
@@ -36,26 +38,30 @@ impl Ends {
     }
 
     pub(in super::super) fn encode(&self) -> Vec<u8> {
-        let count = |count: usize| u32::try_from(count).expect("limits keep a block below 4 GiB");
-        let mut writer = Writer::default();
-        writer.raw(&self.block.0).u32(count(self.first)).u32(count(self.ends.len()));
+        let mut writer = Writer::tagged(&self.block.0);
+        put_count(&mut writer, self.first);
+        put_count(&mut writer, self.ends.len());
+        let mut start = 0;
         for end in &self.ends {
-            writer.u32(*end);
+            put(&mut writer, end - start);
+            start = *end;
         }
         writer.finish()
     }
 
     pub(in super::super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new("ends of a block's transactions", bytes);
-        let (block, first) = (BlockId(reader.array()?), reader.count(FRAME_BYTES_MAX)?);
-        let count = reader.count(BLOCK_TRANSACTIONS_MAX)?;
-        let ends = (0..count).map(|_| reader.u32()).collect::<Result<Vec<_>, _>>()?;
-        let malformed = reader.malformed();
+        let block = BlockId(reader.array()?);
+        let first = take_count(&mut reader, FRAME_BYTES_MAX)?;
+        let count = take_count(&mut reader, BLOCK_TRANSACTIONS_MAX)?;
+        let mut end = 0;
+        let ends = (0..count).map(|_| {
+            // Never beyond the largest block, and so never beyond 32 bits.
+            end += take_count(&mut reader, FRAME_BYTES_MAX - first - end as usize)? as u32;
+            Ok(end)
+        });
+        let ends = ends.collect::<Result<Vec<_>, _>>()?;
         reader.finish()?;
-        let last = ends.last().map_or(0, |end| *end as usize);
-        if !ends.is_sorted() || first + last > FRAME_BYTES_MAX {
-            return Err(malformed);
-        }
         Ok(Self { block, first, ends })
     }
 
@@ -80,7 +86,7 @@ mod tests {
         assert!(Ends::decode(&bytes[..bytes.len() - 1]).is_err());
         let found = [0, 1, 2, 3].map(|index| ends.of(index));
         assert_eq!(found, [Some(104..114), Some(118..118), Some(122..140), None]);
-        let backwards = Ends { ends: vec![14, 13], ..ends };
-        assert!(Ends::decode(&backwards.encode()).is_err());
+        let beyond = Ends { ends: vec![14, FRAME_BYTES_MAX as u32], ..ends };
+        assert!(Ends::decode(&beyond.encode()).is_err());
     }
 }

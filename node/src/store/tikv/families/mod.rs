@@ -3,6 +3,7 @@
 
 pub(super) mod assets;
 pub(super) mod blocks;
+mod compact;
 pub(super) mod ends;
 pub(super) mod owners;
 pub(super) mod refusals;
@@ -40,6 +41,16 @@ pub(super) const LETTERS: [u8; 7] = [
 /// All keys of a family.
 pub(super) fn all_of(letter: u8) -> Range<Vec<u8>> {
     vec![letter]..vec![letter + 1]
+}
+
+/// How many of a key's first bytes say what its row is about; what follows, in lists, is where
+/// in the list the row is.
+pub(super) fn subject_bytes(key: &[u8]) -> usize {
+    match key.first() {
+        // An owner, an asset, a transaction: 32 bytes, behind the letter.
+        Some(&(assets::LETTER | owners::LETTER | refusals::LETTER)) => key.len().min(1 + 32),
+        _ => key.len(),
+    }
 }
 
 /// A block itself, and where its transactions lie in it: what is written before it is sealed.

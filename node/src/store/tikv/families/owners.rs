@@ -9,6 +9,7 @@ use cairn_ledger::{
 };
 use cairn_tikv::Pair;
 
+use super::compact::{put, put_count, put_sorted, take_count, take_u32};
 use crate::store::{owners, rows::Rows};
 
 pub(in super::super) const LETTER: u8 = b'w';
@@ -17,7 +18,9 @@ const OUTPUTS_MAX: usize = 3000;
 
 fn key(owner: &PublicKey, height: Height, number: u16) -> Vec<u8> {
     let mut writer = Writer::tagged(&[LETTER]);
-    writer.raw(&owner.0).u64(height.0).u16(number);
+    writer.raw(&owner.0);
+    put_sorted(&mut writer, height.0);
+    put_sorted(&mut writer, number);
     writer.finish()
 }
 
@@ -28,18 +31,23 @@ pub(in super::super) fn range(owner: &PublicKey, to: Height) -> Range<Vec<u8>> {
 
 fn encode(outputs: &[OutputReference]) -> Vec<u8> {
     let mut writer = Writer::default();
-    for OutputReference { transaction, index } in outputs {
-        writer.raw(&transaction.0).u32(*index);
+    // Most transactions give an owner one output; those that give more are named once.
+    for of_one in outputs.chunk_by(|left, right| left.transaction == right.transaction) {
+        writer.raw(&of_one[0].transaction.0);
+        put_count(&mut writer, of_one.len());
+        of_one.iter().for_each(|output| put(&mut writer, output.index));
     }
     writer.finish()
 }
 
 pub(in super::super) fn decode(value: &[u8]) -> Result<Vec<OutputReference>, DecodeError> {
     let mut reader = Reader::new("outputs of an owner", value);
-    let mut outputs = Vec::with_capacity(value.len() / 36);
+    let mut outputs = Vec::with_capacity(value.len() / 34);
     while !reader.is_done() {
         let transaction = TransactionId(reader.array()?);
-        outputs.push(OutputReference { transaction, index: reader.u32()? });
+        for _ in 0..take_count(&mut reader, OUTPUTS_MAX)? {
+            outputs.push(OutputReference { transaction, index: take_u32(&mut reader)? });
+        }
     }
     Ok(outputs)
 }

@@ -10,13 +10,15 @@ use cairn_ledger::{
 };
 use cairn_tikv::Pair;
 
+use super::compact::{put, put_sorted, take_sorted, take_u32};
 use crate::store::rows::Rows;
 
 pub(in super::super) const LETTER: u8 = b'r';
 
 fn key(id: &TransactionId, height: Height) -> Vec<u8> {
     let mut writer = Writer::tagged(&[LETTER]);
-    writer.raw(&id.0).u64(height.0);
+    writer.raw(&id.0);
+    put_sorted(&mut writer, height.0);
     writer.finish()
 }
 
@@ -28,10 +30,10 @@ pub(in super::super) fn range(id: &TransactionId, to: Height) -> Range<Vec<u8>> 
 pub(in super::super) fn decode(key: &[u8], value: &[u8]) -> Result<Place, DecodeError> {
     let mut reader = Reader::new("key of a refusal", key);
     reader.raw(1 + 32)?;
-    let height = Height(reader.u64()?);
+    let height = Height(take_sorted(&mut reader)?);
     reader.finish()?;
     let mut reader = Reader::new("refusal", value);
-    let index = reader.u32()?;
+    let index = take_u32(&mut reader)?;
     reader.finish()?;
     Ok(Place { height, index })
 }
@@ -41,7 +43,7 @@ pub(in super::super) fn rows(rows: &Rows) -> Vec<Pair> {
     let last: BTreeMap<_, _> = rows.refused.iter().copied().collect();
     let row = |(id, index): (TransactionId, u32)| {
         let mut writer = Writer::default();
-        writer.u32(index);
+        put(&mut writer, index);
         (key(&id, rows.height), writer.finish())
     };
     last.into_iter().map(row).collect()
@@ -57,9 +59,9 @@ mod tests {
         let keys = [1, 2, 255, 256].map(|height| key(&id, Height(height)));
         assert!(keys.is_sorted());
         let place = Place { height: Height(256), index: 9 };
-        assert_eq!(decode(&keys[3], &[0, 0, 0, 9]), Ok(place));
-        assert!(decode(&keys[3], &[0, 0, 9]).is_err());
-        assert!(decode(&keys[3][1..], &[0, 0, 0, 9]).is_err());
+        assert_eq!(decode(&keys[3], &[9]), Ok(place));
+        assert!(decode(&keys[3], &[]).is_err());
+        assert!(decode(&keys[3][1..], &[9]).is_err());
         let within = range(&id, Height(255));
         assert_eq!(keys.iter().filter(|key| within.contains(*key)).count(), 3);
     }

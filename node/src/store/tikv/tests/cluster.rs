@@ -8,13 +8,13 @@ use super::*;
 use crate::{clock::Stopwatch, testing::servers::Servers};
 
 /// Servers that run for as long as a test uses them, with their directory.
-struct Cluster {
-    servers: Servers,
+pub(super) struct Cluster {
+    pub(super) servers: Servers,
     _scratch: Scratch,
 }
 
 /// The cluster of this process; the last test that uses it ends it.
-fn cluster() -> Arc<Cluster> {
+pub(super) fn cluster() -> Arc<Cluster> {
     static SHARED: OnceLock<Mutex<Weak<Cluster>>> = OnceLock::new();
     let mut shared = SHARED.get_or_init(Mutex::default).lock();
     if let Some(cluster) = shared.upgrade() {
@@ -26,7 +26,7 @@ fn cluster() -> Arc<Cluster> {
     cluster
 }
 
-fn space(servers: &Servers, genesis: &Genesis) -> Space {
+pub(super) fn space(servers: &Servers, genesis: &Genesis) -> Space {
     let client = Client::open(Settings::of(vec![servers.pd.clone()])).unwrap();
     let name = format!("store-{}", hex::encode(crate::clock::random::<6>()));
     let chain = genesis.chain().0;
@@ -119,17 +119,25 @@ fn while_all_stores_are_away_calls_end_and_then_it_goes_on() {
     let space = space(&servers, &federation.genesis);
     let genesis = Arc::clone(&federation.genesis);
     let store = TikvStore::open(space, &scratch[1].0, genesis, "one").unwrap();
-    federation.commit(&store, &[]);
+    let there = create(&key(1), "there", &[(&[key(1).public()], 1)]);
+    federation.commit(&store, &[Arc::clone(&there.bytes)]);
+    let waited = Stopwatch::start();
+    while store.shared.state.read().overlay.settled() < Height(1) {
+        assert!(waited.elapsed() < Duration::from_secs(60), "rows are written");
+        std::thread::yield_now();
+    }
     let made = create(&key(1), "made", &[(&[key(1).public()], 1)]);
     let (block, changes) = federation.decide(&store, &[Arc::clone(&made.bytes)]);
     let stores = ["store-1", "store-2", "store-3"];
     stores.iter().for_each(|name| servers.kill(name));
     let reads = Reads { transactions: vec![made.id], outputs: Vec::new() };
     let away = |error: StoreError| assert!(matches!(error, StoreError::Unreachable(_)), "{error}");
-    away(store.view(&reads).unwrap_err());
+    let known = Reads { transactions: vec![there.id], outputs: Vec::new() };
+    away(store.view(&known).unwrap_err());
     away(store.commit(&block, &changes).unwrap_err());
     // What needs no TiKV is answered.
     assert_eq!(store.tip().0.height, Height(1));
+    assert!(!store.view(&reads).unwrap().transactions[&made.id]);
     servers.revive();
     while let Err(error) = store.commit(&block, &changes) {
         away(error);
@@ -140,8 +148,7 @@ fn while_all_stores_are_away_calls_end_and_then_it_goes_on() {
     // And nobody waits when the process ends.
     stores.iter().for_each(|name| servers.kill(name));
     store.interrupt();
-    let unknown = Reads { transactions: vec![TransactionId([9; 32])], outputs: Vec::new() };
-    away(store.view(&unknown).unwrap_err());
+    away(store.view(&known).unwrap_err());
 }
 
 fn print_times(what: &str, mut times: Vec<f64>) {

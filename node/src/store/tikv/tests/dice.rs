@@ -3,10 +3,10 @@
 use super::{shelf::Shelf, *};
 
 /// Small dice, the same for the same seed.
-struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
-    fn below(&mut self, most: usize) -> usize {
+    pub(super) fn below(&mut self, most: usize) -> usize {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) % most as u64) as usize
@@ -14,8 +14,8 @@ impl Dice {
 }
 
 /// A chain by dice: assets made, moved, divided, spent twice, asked for before they are there.
-struct RandomChain {
-    dice: Dice,
+pub(super) struct RandomChain {
+    pub(super) dice: Dice,
     made: Vec<(Signed, TransactionId, u32, usize)>,
     number: u32,
 }
@@ -144,7 +144,10 @@ fn rows_above_the_tip_are_not_there() {
 }
 
 /// Blocks of a random chain, decided over memory.
-fn decided(seed: u64, federation: &Federation) -> (RandomChain, Vec<(Arc<Block>, Changes)>) {
+pub(super) fn decided(
+    seed: u64,
+    federation: &Federation,
+) -> (RandomChain, Vec<(Arc<Block>, Changes)>) {
     let memory = MemoryStore::new(&federation.genesis);
     let mut chain = RandomChain { dice: Dice(seed), made: Vec::new(), number: 0 };
     let blocks = (0..10).map(|_| {
