@@ -6,7 +6,7 @@ use std::{collections::HashSet, ops::Range};
 use cairn_tikv::{Client, Pair, Settings, Write};
 
 use super::{
-    federation::{Federation, Scratch, until},
+    federation::{Federation, Node, Scratch, until},
     in_tikv,
     servers::Servers,
 };
@@ -187,6 +187,13 @@ fn slot(key: &[u8], value: &[u8]) -> Slot {
     };
     assert!(key.ends_with(&found.first.to_be_bytes()), "it lies elsewhere: {found:?}");
     found
+}
+
+/// How many transactions wait for a decision at a validator.
+pub(crate) fn waiting(node: &Node) -> Option<u64> {
+    let (_, metrics) = node.asks(node.admin, "/metrics")?;
+    let name = "cairn_pending_transactions ";
+    metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
 /// The store that leads all keys, as PD says: there is one region.

@@ -7,7 +7,7 @@ use cairn_tikv::Write;
 use super::{
     client::Load,
     federation::{Federation, Node, until},
-    hand::World,
+    hand::{World, waiting},
     outages::further,
 };
 
@@ -153,12 +153,8 @@ fn the_last_slot_and_nobody_who_read_it(
 fn quiet(federation: &Federation) {
     until("nothing waits", || {
         let heights: Vec<_> = federation.nodes.iter().map(Node::height).collect::<Option<_>>()?;
-        let waiting = federation.nodes.iter().map(|node| {
-            let (_, metrics) = node.asks(node.admin, "/metrics")?;
-            let name = "cairn_pending_transactions ";
-            metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok())
-        });
-        let none = waiting.collect::<Option<Vec<_>>>()?.iter().all(|waiting| *waiting == 0.0);
+        let many = federation.nodes.iter().map(waiting);
+        let none = many.collect::<Option<Vec<_>>>()?.iter().all(|many| *many == 0);
         (none && heights.iter().all(|height| *height == heights[0])).then_some(())
     });
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     client::Load,
     federation::{Federation, until},
-    hand::{Hand, World, leading_store},
+    hand::{Hand, World, leading_store, waiting},
     outages::{a_moment, further},
     servers::Servers,
 };
@@ -62,13 +62,10 @@ fn dies(world: &mut World, moment: Moment) -> (usize, bool) {
         servers.pause(store);
     }
     until("an append is under way", || {
-        let (_, metrics) =
-            federation.nodes[writer].asks(federation.nodes[writer].admin, "/metrics")?;
-        let waiting =
-            metrics.lines().find_map(|line| line.strip_prefix("cairn_pending_transactions "))?;
-        // What waits for a decision here was handed to the log, or waits behind what was.
+        // What waits for a decision anywhere was handed to the log, or waits behind what was.
+        let many = federation.nodes.iter().filter_map(waiting).sum::<u64>();
         let unread = stopped.iter().any(|store| unread_bytes(servers, store) > 0);
-        (waiting.trim().parse::<f64>().ok()? > 0.0 && unread).then_some(())
+        (many > 0 && unread).then_some(())
     });
     // What it says of itself may be 200 ms old.
     std::thread::sleep(Duration::from_millis(500));
