@@ -754,6 +754,7 @@ fn fatal_failure(fatal: Fatal) -> Failure {
     let code = match &fatal {
         Fatal::DiskFull(_) => ExitCode::DiskFull,
         Fatal::Storage(_) | Fatal::Interrupted(_) => ExitCode::StorageFailed,
+        Fatal::Corrupt(_) => ExitCode::Corrupt,
         Fatal::Safety(_) => ExitCode::SafetyViolated,
         Fatal::Bug(_) => ExitCode::Failed,
     };

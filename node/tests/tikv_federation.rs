@@ -10,17 +10,30 @@ use std::sync::{
 };
 
 #[path = "processes/client.rs"]
-#[expect(dead_code, reason = "what these tests do not need, others do")]
 mod client;
 #[path = "processes/crashes.rs"]
 mod crashes;
 #[path = "processes/federation.rs"]
 #[expect(dead_code, reason = "what these tests do not need, others do")]
 mod federation;
+#[path = "tikv/full_disk.rs"]
+mod full_disk;
+#[path = "tikv/hand.rs"]
+mod hand;
+#[path = "tikv/limits.rs"]
+mod limits;
+#[path = "tikv/meddling.rs"]
+mod meddling;
+#[path = "tikv/midway.rs"]
+mod midway;
+#[path = "tikv/network.rs"]
+mod network;
 #[path = "tikv/outages.rs"]
 mod outages;
 #[path = "tikv/servers.rs"]
 mod servers;
+#[path = "tikv/state.rs"]
+mod state;
 
 use federation::{Backend, Scratch};
 use servers::Servers;

@@ -169,6 +169,9 @@ fn work(seen: &Seen, ports: &[u16], first: usize) {
                 Some((202, _)) => seen.acknowledged.lock().push(id_of(&transaction)),
                 Some((400, why)) => seen.refused.lock().push(why),
                 other => {
+                    if let Some((500, why)) = &other {
+                        eprintln!("a validator has trouble: {why}");
+                    }
                     let code = other.map_or(0, |(code, _)| code);
                     *seen.others.lock().entry(code).or_default() += 1;
                     at += 1;

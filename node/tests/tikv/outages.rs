@@ -14,9 +14,15 @@ use super::{
 };
 
 /// Lets the clients get so much further.
-fn further(load: &Load, by: usize) {
+pub(crate) fn further(load: &Load, by: usize) {
     let goal = load.seen.count() + by;
     until("the clients get further", || (load.seen.count() >= goal).then_some(()));
+}
+
+/// A moment that no test chose.
+pub(crate) fn a_moment() {
+    let [byte] = cairn_node::clock::random::<1>();
+    std::thread::sleep(Duration::from_millis(u64::from(byte)));
 }
 
 /// A federation on servers of its own, which the test may kill.

@@ -77,9 +77,7 @@ impl Servers {
 
     /// Everything that should run, each with its pid; 0 for what does not.
     pub(crate) fn processes(&self) -> Vec<(String, i32)> {
-        let path = self.directory.join("state.json");
-        let text = std::fs::read(&path).expect("cairn-tikv-dev keeps it there");
-        let state: Value = serde_json::from_slice(&text).expect("it is replaced as a whole");
+        let state = self.state();
         let processes = state["processes"].as_array().expect("a list");
         processes
             .iter()
@@ -89,6 +87,21 @@ impl Servers {
                 (name, i32::try_from(pid).expect("a pid"))
             })
             .collect()
+    }
+
+    /// Where each of them listens, as HOST:PORT.
+    pub(crate) fn addresses(&self) -> Vec<(String, String)> {
+        let address = |process: &Value| {
+            let name = process["name"].as_str().expect("a name").to_owned();
+            (name, process["address"].as_str().expect("an address").to_owned())
+        };
+        self.state()["processes"].as_array().expect("a list").iter().map(address).collect()
+    }
+
+    fn state(&self) -> Value {
+        let path = self.directory.join("state.json");
+        let text = std::fs::read(&path).expect("cairn-tikv-dev keeps it there");
+        serde_json::from_slice(&text).expect("it is replaced as a whole")
     }
 
     fn pid(&self, name: &str) -> i32 {

@@ -149,6 +149,9 @@ pub enum Fatal {
     /// A write or a sync failed: what is on the disk is known at the next start.
     #[error("{0}")]
     Storage(String),
+    /// Something stored is not what was written: the next start looks at all of it.
+    #[error("{0}")]
+    Corrupt(String),
     /// Going on could break a promise of the chain: people must look.
     #[error("{0}")]
     Safety(String),
@@ -164,9 +167,8 @@ impl From<StoreError> for Fatal {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Full { .. } => Self::DiskFull(error.to_string()),
-            StoreError::Io { .. } | StoreError::Corrupt { .. } | StoreError::Foreign(_) => {
-                Self::Storage(error.to_string())
-            }
+            StoreError::Io { .. } | StoreError::Foreign(_) => Self::Storage(error.to_string()),
+            StoreError::Corrupt { .. } => Self::Corrupt(error.to_string()),
             // The chain's store is patient: this comes only after the end was asked for.
             StoreError::Unreachable(_) => Self::Interrupted(error.to_string()),
         }

@@ -177,6 +177,10 @@ impl Follower<'_> {
             let to = slot::key(NUMBER_MAX);
             let pairs = self.inner.keys.scan(slot::key(next), to, PAGE).await?;
             let all = pairs.len() < PAGE as usize;
+            if pairs.is_empty() && self.lost.is_none() {
+                // What was in the way is gone: somebody mended it.
+                self.inner.view.calm();
+            }
             for (key, value) in pairs {
                 let next = self.inner.view.next();
                 if slot::position(&key) != Some(next) {

@@ -113,6 +113,13 @@ impl View {
         news
     }
 
+    /// Nothing stands where the log goes on: it can be read on.
+    pub(super) fn calm(&self) {
+        if let Some(alarm) = self.state.lock().alarm.take() {
+            tracing::info!(alarm, "what was in the way of the log is gone");
+        }
+    }
+
     /// Blocks have it up to here.
     pub(super) fn release(&self, up_to: u64) {
         let mut state = self.state.lock();
