@@ -54,7 +54,7 @@ impl Faults {
             crash_inside: dice.pick(&[0, 0, 2, 10]),
             lies: dice.pick(&[0, 0, 200, 500]),
             byzantine: dice.permille(500).then(|| who(dice)),
-            dies_in_commit: dice.pick(&[0, 0, 30, 150]),
+            dies_in_commit: dice.pick(&[0, 100, 300]),
             store_trouble: dice.pick(&[0, 200, 600]),
             put_back: dice.permille(300).then(|| who(dice)),
         };

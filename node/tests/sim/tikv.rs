@@ -141,7 +141,8 @@ fn one_seed_is_the_same_run_in_tikv_and_on_memory() {
     let failed = cluster.failed.each_ref().map(|failed| failed.load(Ordering::Relaxed));
     let died = cluster.died.load(Ordering::Relaxed);
     println!("{seeds} seeds: failed {failed:?} of [reads, blocks, tips, rows], {died} deaths");
-    assert!(failed.iter().all(|failed| *failed > 0) && died > 0, "hardly anything went wrong");
+    let enough = failed.iter().all(|failed| *failed > 0) && died > 0;
+    assert!(enough || seeds < SEEDS, "hardly anything went wrong");
 }
 
 /// How a process ends that dies in a call: it unwinds, and prints nothing.
