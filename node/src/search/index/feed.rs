@@ -27,6 +27,9 @@ use crate::{
 
 /// Memory for documents that are not written yet: the least that tantivy takes.
 const BUFFER_BYTES: usize = 15_000_000;
+/// How much longer than a commit the pause after it is: on a busy machine commits are slow, and
+/// few large ones take less than many small ones, which are merged again and again.
+const PAUSE_PER_COMMIT: u32 = 8;
 /// Assets whose data is at hand for their transfers.
 const ASSETS_KEPT: usize = 512;
 
@@ -39,6 +42,8 @@ pub(super) struct Options {
     pub(super) batch_bytes: usize,
     /// While blocks keep coming, what is new is shown that often. After a pause it is at once.
     pub(super) pause: Duration,
+    /// And no later than that, when showing it takes so long that it would do little else.
+    pub(super) pause_max: Duration,
     /// Whether stopping waits for files that are being merged. A process that ends does not
     /// care; one that opens the same directory again at once does.
     pub(super) finish_merges: bool,
@@ -49,9 +54,10 @@ pub(super) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let pause = Duration::from_millis(200);
+        let (pause, pause_max) = (Duration::from_millis(200), Duration::from_secs(2));
         let (batch_documents, batch_bytes) = (20_000, 16 * 1024 * 1024);
-        Self { batch_documents, batch_bytes, pause, finish_merges: false, nice: 10 }
+        let finish_merges = false;
+        Self { batch_documents, batch_bytes, pause, pause_max, finish_merges, nice: 10 }
     }
 }
 
@@ -80,6 +86,8 @@ pub(super) struct Feed {
     documents: usize,
     bytes: usize,
     since_commit: Stopwatch,
+    /// From the last commit to the next, while blocks keep coming.
+    pause: Duration,
 }
 
 impl Feed {
@@ -91,8 +99,19 @@ impl Feed {
         options: Options,
     ) -> Self {
         let (assets, since_commit) = (HashMap::new(), Stopwatch::start());
-        let (documents, bytes) = (0, 0);
-        Self { opened, shared, store, metrics, options, assets, documents, bytes, since_commit }
+        let (documents, bytes, pause) = (0, 0, options.pause);
+        Self {
+            opened,
+            shared,
+            store,
+            metrics,
+            options,
+            assets,
+            documents,
+            bytes,
+            since_commit,
+            pause,
+        }
     }
 
     /// Follows the store until told to stop, or until there is trouble: then searches answer
@@ -137,7 +156,7 @@ impl Feed {
                 }
             }
             let new = self.opened.mark.height > *self.shared.heights.borrow();
-            let pause = self.options.pause.saturating_sub(self.since_commit.elapsed());
+            let pause = self.pause.saturating_sub(self.since_commit.elapsed());
             if new && (pause.is_zero() || *stopping.borrow()) {
                 self.commit(&mut writer)?;
             } else if new {
@@ -207,6 +226,7 @@ impl Feed {
 
     /// Writes what was taken in, with the mark, and shows it.
     fn commit(&mut self, writer: &mut IndexWriter) -> Result<(), Trouble> {
+        let committing = Stopwatch::start();
         let mut prepared = writer.prepare_commit()?;
         prepared.set_payload(&self.opened.mark.encode());
         prepared.commit()?;
@@ -219,6 +239,8 @@ impl Feed {
         self.metrics.search_height.set(i64::try_from(height.0).unwrap_or(i64::MAX));
         (self.documents, self.bytes) = (0, 0);
         self.since_commit = Stopwatch::start();
+        let Options { pause, pause_max, .. } = self.options;
+        self.pause = (committing.elapsed() * PAUSE_PER_COMMIT).min(pause_max).max(pause);
         Ok(())
     }
 }

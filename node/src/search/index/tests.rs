@@ -122,6 +122,7 @@ impl Ledger {
             batch_documents: 3,
             batch_bytes: 1 << 20,
             pause: Duration::ZERO,
+            pause_max: Duration::ZERO,
             finish_merges: true,
             // A busy machine would never come to it.
             nice: 0,
