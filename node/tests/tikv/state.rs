@@ -170,9 +170,7 @@ fn what_an_administrator_does_to_a_state_is_never_served_and_mended() {
     nobody_signed_twice(&world.federation);
 }
 
-// Blocks of the same heights are not among them: rows are made again from blocks, and those from
-// peers come too late for whoever needs such a row at once.
-const FAMILIES: &[u8] = b"aerstw";
+const FAMILIES: &[u8] = b"aberstw";
 const DEEDS: [Deed; 3] = [Deed::Overwritten, Deed::Moved, Deed::Removed];
 
 fn meddle(hand: &Hand, state: &[u8], deed: Deed) {

@@ -10,6 +10,8 @@ use crate::{mesh::Mesh, store::Store};
 
 /// From one look for damaged blocks to the next.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// The same while there are some: the chain may wait for what is in them.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// Asks peers for damaged blocks, for as long as there are any; never ends by itself.
 pub(super) async fn run(mesh: Arc<Mesh>, store: Arc<dyn Store>, genesis: Arc<Genesis>) {
@@ -24,7 +26,8 @@ pub(super) async fn run(mesh: Arc<Mesh>, store: Arc<dyn Store>, genesis: Arc<Gen
                 }
             }
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        let pause = if store.damaged().is_empty() { LOOK_EVERY } else { AGAIN_AFTER };
+        tokio::time::sleep(pause).await;
     }
 }
 

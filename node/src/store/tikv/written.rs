@@ -35,8 +35,20 @@ impl Shared {
         }
         let found = self.vault.get_many(known.clone())?;
         match known.iter().find(|key| !found.contains_key(*key)) {
-            Some(gone) => Err(self.vault.damaged(gone, GONE)),
+            Some(gone) => Err(self.gone(gone)),
             None => Ok(found),
+        }
+    }
+
+    /// A row that was written is not there. While a block is awaited from a peer, it may be one
+    /// of that block's, which then comes back with it.
+    fn gone(&self, key: &[u8]) -> StoreError {
+        match self.damaged.lock().first() {
+            None => self.vault.damaged(key, GONE),
+            Some(height) => StoreError::Unreachable(format!(
+                "{} was removed, and block {height}, of which it may be, is awaited from a peer",
+                self.vault.readable(key)
+            )),
         }
     }
 
@@ -52,7 +64,7 @@ impl Shared {
         let mut found = self.vault.get_many(keys.clone())?;
         let pair = |key: Vec<u8>| match found.remove(&key) {
             Some(value) => Ok((key, value)),
-            None => Err(self.vault.damaged(&key, GONE)),
+            None => Err(self.gone(&key)),
         };
         keys.into_iter().map(pair).collect()
     }
