@@ -1,6 +1,6 @@
 //! Slots that the writer gives to the others itself.
 
-use super::*;
+use super::{fake::Weather, *};
 use crate::order::tikv::slot::Slot;
 
 #[tokio::test]
@@ -15,6 +15,32 @@ async fn a_follower_has_what_the_writer_sent_without_asking_tikv() {
     let second = append(&nodes.view(writer), &batch(2, 1, 100)).await;
     let read = read_up_to(&follower, first, second, usize::MAX).await;
     assert_eq!(read.iter().map(|it| &it.batch).collect::<Vec<_>>(), [&batch(2, 1, 100)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_while_tikv_is_read_is_no_gap() {
+    let fake = Fake::new(22);
+    // It reads all the time, and slowly.
+    let pace = Pace { silent: Duration::ZERO, ..FAST.pace };
+    let mut nodes = Nodes::new(2, Tuning { pace, ..FAST });
+    for me in 0..2 {
+        nodes.start(me, fake.line(me), 0);
+    }
+    append(&nodes.view(0), &batch(0, 1, 100)).await;
+    fake.weather(Weather { slow_ms: 20, ..Weather::default() });
+    for seed in 1..100 {
+        let position = append(&nodes.view(0), &batch(seed, 1, 100)).await;
+        for view in nodes.views() {
+            reach(&view, position).await;
+        }
+        // What was being read ends within so many milliseconds.
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            for view in nodes.views() {
+                assert!(!view.describe().contains("gone"), "{}", view.describe());
+            }
+        }
+    }
 }
 
 #[tokio::test]
