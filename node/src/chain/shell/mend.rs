@@ -16,13 +16,16 @@ const AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// Asks peers for damaged blocks, for as long as there are any; never ends by itself.
 pub(super) async fn run(mesh: Arc<Mesh>, store: Arc<dyn Store>, genesis: Arc<Genesis>) {
     loop {
-        for height in store.damaged() {
-            for peer in mesh.connected() {
+        for peer in mesh.connected() {
+            let mut next = Height(0);
+            // A peer gives the blocks that follow as well: most often, all that are damaged.
+            while let Some(height) = store.damaged().into_iter().find(|height| *height >= next) {
+                next = height.next();
                 let blocks = peers::ask_blocks(&mesh, Arc::clone(&genesis), height, peer).await;
                 let store = Arc::clone(&store);
-                let mended = tokio::task::spawn_blocking(move || mend(&*store, height, &blocks));
-                if mended.await.unwrap_or(false) {
-                    break;
+                let mended = tokio::task::spawn_blocking(move || mend(&*store, &blocks));
+                if let Err(error) = mended.await {
+                    tracing::error!(%error, "damaged blocks were not put back");
                 }
             }
         }
@@ -31,15 +34,12 @@ pub(super) async fn run(mesh: Arc<Mesh>, store: Arc<dyn Store>, genesis: Arc<Gen
     }
 }
 
-/// Puts a block back, if it is among those that a peer gave; whether it is there now.
-fn mend(store: &dyn Store, height: Height, blocks: &[Block]) -> bool {
-    let found = blocks.iter().find(|block| block.header.height == height);
-    match found.map(|block| store.repair(block)) {
-        Some(Ok(())) => true,
-        Some(Err(error)) => {
-            tracing::warn!(%error, %height, "a damaged block was not repaired");
-            false
+/// Puts the damaged ones among the blocks back that a peer gave.
+fn mend(store: &dyn Store, blocks: &[Block]) {
+    let damaged = store.damaged();
+    for block in blocks.iter().filter(|block| damaged.contains(&block.header.height)) {
+        if let Err(error) = store.repair(block) {
+            tracing::warn!(%error, height = %block.header.height, "a damaged block was not repaired");
         }
-        None => false,
     }
 }
