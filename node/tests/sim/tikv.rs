@@ -95,7 +95,7 @@ impl Cluster {
             let luck = Arc::new(Luck::new(seed, me, Arc::clone(self)));
             Box::new(InTikv { space, directory, genesis: Arc::clone(genesis), me, luck })
         };
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             let log = Rc::new(List::default());
             let here = world::run_on(seed, Planted::Nothing, &mut volume, log);
             assert_eq!(here, world::run(seed, Planted::Nothing), "in TiKV, and on memory");
