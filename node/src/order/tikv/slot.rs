@@ -92,10 +92,10 @@ impl Slot {
 
     /// What a key at a position holds, checked.
     pub(super) fn decode(chain: &ChainId, first: u64, value: Vec<u8>) -> Result<Self, SlotError> {
-        let mut reader = Reader::new("slot", &value);
         let Some((covered, sum)) = value.split_last_chunk::<4>().filter(|_| fits(&value)) else {
-            return Err(reader.malformed().into());
+            return Err(Reader::new("slot", &value).malformed().into());
         };
+        let mut reader = Reader::new("slot", covered);
         if checksum(chain, covered) != u32::from_be_bytes(*sum) {
             return Err(SlotError::Checksum);
         }
@@ -186,6 +186,22 @@ mod tests {
         }
         let longer = [&value[..], &[0]].concat();
         assert!(Slot::decode(&CHAIN, 41, longer).is_err());
+    }
+
+    #[test]
+    fn one_that_ends_within_its_head_is_malformed_whatever_its_checksum() {
+        let mut head = slot(&[]).encode(&CHAIN);
+        for length in 0..HEAD_BYTES {
+            head.truncate(HEAD_BYTES);
+            // Some checksums read as the rest of a count that would be fine.
+            for entry in 0..2000_u32 {
+                head[9..13].copy_from_slice(&entry.to_be_bytes());
+                let sum = checksum(&CHAIN, &head[..length]).to_be_bytes();
+                let value = [&head[..length], &sum].concat();
+                let decoded = Slot::decode(&CHAIN, 41, value);
+                assert!(matches!(decoded, Err(SlotError::Malformed(_))), "{length} bytes");
+            }
+        }
     }
 
     #[test]
