@@ -10,7 +10,7 @@ use crate::{mesh::Mesh, store::Store};
 
 /// From one look for damaged blocks to the next.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// The same while there are some: the chain may wait for what is in them.
+/// The same while there are some and nobody to ask yet: the chain may wait for what is in them.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// Asks peers for damaged blocks, for as long as there are any; never ends by itself.
@@ -29,8 +29,8 @@ pub(super) async fn run(mesh: Arc<Mesh>, store: Arc<dyn Store>, genesis: Arc<Gen
                 }
             }
         }
-        let pause = if store.damaged().is_empty() { LOOK_EVERY } else { AGAIN_AFTER };
-        tokio::time::sleep(pause).await;
+        let nobody_yet = !store.damaged().is_empty() && mesh.connected().is_empty();
+        tokio::time::sleep(if nobody_yet { AGAIN_AFTER } else { LOOK_EVERY }).await;
     }
 }
 
