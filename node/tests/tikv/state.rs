@@ -161,13 +161,7 @@ fn what_an_administrator_does_to_a_state_is_never_served_and_mended() {
         further(&load, 10);
         asker.stop();
     }
-    let mut acknowledged = load.stop();
-    for node in &world.federation.nodes {
-        acknowledged.push(node.commits());
-        assert_eq!(node.status().unwrap()["voting"], true);
-    }
-    world.federation.agrees_on(&acknowledged);
-    nobody_signed_twice(&world.federation);
+    all_is_well(load, &world.federation);
 }
 
 const FAMILIES: &[u8] = b"aberstw";
@@ -244,11 +238,16 @@ fn a_tip_that_was_changed_ends_the_validator_and_its_next_life_goes_on() {
         let victim = &federation.nodes[VICTIM];
         until("it is level", || (victim.height()? >= elsewhere).then_some(()));
     }
+    all_is_well(load, &world.federation);
+}
+
+/// All vote, and have what was acknowledged.
+fn all_is_well(load: Load, federation: &Federation) {
     let mut acknowledged = load.stop();
-    for node in &world.federation.nodes {
+    for node in &federation.nodes {
         acknowledged.push(node.commits());
         assert_eq!(node.status().unwrap()["voting"], true);
     }
-    world.federation.agrees_on(&acknowledged);
-    nobody_signed_twice(&world.federation);
+    federation.agrees_on(&acknowledged);
+    nobody_signed_twice(federation);
 }
