@@ -1,0 +1,37 @@
+//! `cairn-operator`: the controller, and what belongs to its installation.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use kube::CustomResourceExt;
+
+/// Runs ledgers of BlockchainCluster objects.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the CRDs as YAML
+    Crds,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Crds => {
+            match serde_saphyr::to_string(&cairn_operator::crd::BlockchainCluster::crd()) {
+                Ok(text) => {
+                    print!("{text}");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => {
+                    eprintln!("{error}");
+                    ExitCode::FAILURE
+                }
+            }
+        }
+    }
+}
