@@ -38,6 +38,17 @@ kubernetes-build: # etcd, kube-apiserver, kube-controller-manager, kubectl, helm
 crds: ## Writes the CRDs and their chart from the operator's types
 	cargo run --quiet --locked --package cairn-operator -- crds > crds/cairndb.io_blockchainclusters.yaml
 
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+REGISTRY ?= ghcr.io/cairndb
+
+.PHONY: images
+images: ## Builds the images of validator and operator as OCI archives, without Docker
+	cargo build --release --locked --package cairn-node --features cairn-node/tikv --bin cairn
+	cargo build --release --locked --package cairn-operator
+	@mkdir -p target/images
+	@e2e/kubernetes/image.py $(REGISTRY)/cairn:$(VERSION) target/images/cairn.tar target/release/cairn
+	@e2e/kubernetes/image.py $(REGISTRY)/cairn-operator:$(VERSION) target/images/cairn-operator.tar target/release/cairn-operator
+
 .PHONY: test
 test: check test-launcher test-rust test-driver test-driver-python test-openapi test-wasm test-demo test-demo-tikv test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
 	@echo "make test: all passed"
