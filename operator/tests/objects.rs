@@ -75,10 +75,10 @@ fn manifests_are_as_they_were_read_last() {
 
 #[test]
 fn the_order_in_which_people_write_changes_nothing() {
-    let mut other = cluster("minimal");
+    let mut other = cluster("everything");
     other.spec.validators.reverse();
     let other = Checked::assumed(&other, None, IMAGE);
-    assert_eq!(manifests(&other), manifests(&checked("minimal")));
+    assert_eq!(manifests(&other), manifests(&checked("everything")));
 }
 
 #[test]
@@ -321,7 +321,7 @@ proptest! {
 fn overrides_add_by_name_and_take_away_by_null() {
     let mut cluster = cluster("minimal");
     cluster.spec.tolerations =
-        serde_json::from_value(json!([{"key": "a", "operator": "Exists"}])).unwrap();
+        serde_json::from_value(json!([{"key": "a", "operator": "Exists"}, {"key": "c"}])).unwrap();
     cluster.spec.pod_overrides = Some(json!({"spec": {
         "terminationGracePeriodSeconds": 5,
         "affinity": null,
@@ -336,7 +336,7 @@ fn overrides_add_by_name_and_take_away_by_null() {
     let spec = &manifest.value["spec"]["template"]["spec"];
     assert_eq!(spec["terminationGracePeriodSeconds"], 5);
     assert_eq!(spec.get("affinity"), None);
-    assert_eq!(spec["tolerations"].as_array().map(Vec::len), Some(2), "each once");
+    assert_eq!(spec["tolerations"].as_array().map(Vec::len), Some(3), "each once");
     let containers = spec["containers"].as_array().unwrap();
     assert_eq!((containers.len(), &containers[1]["name"]), (2, &json!("other")));
     assert_eq!(containers[0].get("livenessProbe"), None);
