@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use super::world::{World, is_going};
 use crate::{
-    check::Checked,
     crd::{OperationKind, ValidatorSpec},
     manifest::{Kind, Manifest},
     names::ANNOTATION_TEMPLATE,
@@ -103,15 +102,11 @@ fn grows_at_restart(claim: &Value, pod: &Pod) -> bool {
 }
 
 /// How many validators run what the spec says.
-pub(crate) fn updated(
-    cluster: &crate::crd::BlockchainCluster,
-    checked: &Checked,
-    observed: &crate::observe::Observed,
-) -> usize {
-    let world = World { cluster, checked, observed };
+pub(super) fn updated(world: &World<'_>) -> usize {
     let is_updated = |validator: &&ValidatorSpec| {
         let (_, live) = world.stateful_set(validator);
-        live.is_some() && need(&world, validator).is_none_or(|need| need.kind != OperationKind::Update)
+        let need = need(world, validator);
+        live.is_some() && need.is_none_or(|need| need.kind != OperationKind::Update)
     };
-    checked.spec.validators.iter().filter(is_updated).count()
+    world.checked.spec.validators.iter().filter(is_updated).count()
 }
