@@ -20,4 +20,5 @@ pub mod observe;
 pub mod plan;
 pub mod report;
 
+pub mod render;
 pub mod run;
