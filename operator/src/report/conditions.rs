@@ -7,6 +7,7 @@ use crate::{
     check::Refusal,
     health::Health,
     manifest::Kind,
+    names::ClusterName,
     observe::NodeReport,
 };
 
@@ -188,25 +189,31 @@ fn storage_healthy(facts: &Facts<'_>) -> Fact {
             return Fact::new(name, Truth::False, fault.reason, format!("{validator}: {}", fault.message));
         }
     }
-    let claims = facts.observed.objects.iter().filter(|((kind, _), _)| *kind == Kind::PersistentVolumeClaim);
+    let name_of = ClusterName {
+        namespace: facts.cluster.metadata.namespace.clone().unwrap_or_default(),
+        name: facts.cluster.metadata.name.clone().unwrap_or_default(),
+    };
+    let spec = facts.checked().map_or(&facts.cluster.spec, |checked| &checked.spec);
     let mut resizing = Vec::new();
     let mut pending = Vec::new();
-    for ((_, claim), live) in claims {
-        match live.pointer("/status/phase").and_then(serde_json::Value::as_str) {
-            Some("Lost") => {
+    for claim in spec.validators.iter().map(|validator| name_of.claim(&validator.name)) {
+        let live = facts.observed.objects.get(&(Kind::PersistentVolumeClaim, claim.clone()));
+        let phase = live.and_then(|live| live.pointer("/status/phase")?.as_str());
+        let Some(live) = live.filter(|_| phase == Some("Bound")) else {
+            if phase == Some("Lost") {
                 let message = format!("the volume behind {claim} is gone");
                 return Fact::new(name, Truth::False, "VolumeLost", message);
             }
-            Some("Bound") => {}
-            _ => pending.push(claim.as_str()),
-        }
+            pending.push(claim);
+            continue;
+        };
         let conditions = live.pointer("/status/conditions").and_then(|c| c.as_array());
         let resizes = |c: &serde_json::Value| {
             let kind = c["type"].as_str().unwrap_or_default();
             ["Resizing", "FileSystemResizePending"].contains(&kind) && c["status"] == "True"
         };
         if conditions.into_iter().flatten().any(resizes) {
-            resizing.push(claim.as_str());
+            resizing.push(claim);
         }
     }
     if !resizing.is_empty() {

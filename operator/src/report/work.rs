@@ -112,5 +112,5 @@ pub(super) fn degraded(facts: &Facts<'_>) -> Fact {
     if !unasked.is_empty() {
         return Fact::new(name, Truth::Unknown, "NotAsked", sentences(&unasked));
     }
-    Fact::new(name, Truth::False, "AsExpected", "every validator that should run does")
+    Fact::new(name, Truth::False, "AsExpected", "no validator reports trouble")
 }
