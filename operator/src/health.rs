@@ -206,6 +206,7 @@ fn fault_of_exit(ended: &ContainerStateTerminated) -> Fault {
 #[must_use]
 pub fn one_line(words: &str) -> String {
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = words.trim_end_matches('.').to_owned();
     if words.chars().count() <= WORDS_MAX {
         return words;
     }

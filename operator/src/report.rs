@@ -99,12 +99,14 @@ pub fn report(
         chain_id: before.chain_id,
         updated_validators: before.updated_validators,
         image: before.image,
+        default_image: before.default_image,
         operation: before.operation,
     };
     if let Outcome::Planned { checked, plan, .. } = outcome {
         status.observed_generation = Some(checked.generation);
         status.updated_validators = count(plan.updated);
         status.image = Some(checked.image.clone());
+        status.default_image = Some(checked.default_image.clone());
         status.operation = plan.operation.clone();
         if facts.is_founded() {
             status.chain_id = checked.genesis.as_ref().map(|genesis| genesis.chain().to_string());

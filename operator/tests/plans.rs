@@ -297,12 +297,15 @@ fn members(world: &World) -> Result<String, Box<dyn Error>> {
 #[test]
 fn scripts() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plans");
+    let mut failed = Vec::new();
     let mut count = 0;
     for entry in fs::read_dir(folder).expect("the scripts folder exists") {
         let path = entry.expect("readable").path();
         count += 1;
-        goldenscript::run(&mut Script::default(), &path)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        if let Err(error) = goldenscript::run(&mut Script::default(), &path) {
+            failed.push(format!("{}: {error}", path.display()));
+        }
     }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
     assert!(count > 10, "the scripts are there");
 }
