@@ -18,3 +18,10 @@ pub mod plan;
 pub mod report;
 
 pub mod run;
+
+mod clock;
+mod events;
+pub mod gate;
+pub mod leader;
+pub mod metrics;
+pub mod server;
