@@ -17,6 +17,7 @@ pub mod observe;
 pub mod plan;
 pub mod report;
 
+pub mod render;
 pub mod run;
 
 mod clock;

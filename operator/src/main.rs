@@ -17,10 +17,22 @@ struct Arguments {
 enum Command {
     /// Print the CRDs as YAML
     Crds,
+    /// Print every object that would be written for a cluster
+    Render(cairn_operator::render::Arguments),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Render(arguments) => match arguments.run() {
+            Ok(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(sentence) => {
+                eprintln!("{sentence}");
+                ExitCode::FAILURE
+            }
+        },
         Command::Crds => {
             match serde_saphyr::to_string(&cairn_operator::crd::BlockchainCluster::crd()) {
                 Ok(text) => {

@@ -1,7 +1,14 @@
 //! What the operator writes: a manifest of one of the kinds that it owns, and whether what is there
-//! already says the same.
+//! already says the same ([`compare`]).
+
+mod compare;
+
+pub(crate) use compare::name_of_elements;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::names::ANNOTATION_APPLIED;
 
 /// The kinds that the operator writes. A new one needs a verb in the chart's RBAC, which a test compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,6 +81,12 @@ impl Kind {
         }
     }
 
+    /// Its place in [`Kind::ALL`].
+    #[must_use]
+    pub fn rank(self) -> usize {
+        Self::ALL.iter().take_while(|kind| **kind != self).count()
+    }
+
     /// Whether its CRD comes with something else, so that it may be missing.
     #[must_use]
     pub const fn is_optional(self) -> bool {
@@ -93,4 +106,69 @@ pub struct Manifest {
     pub name: String,
     /// All of it, without the annotation that remembers it.
     pub value: Value,
+}
+
+impl Manifest {
+    /// The manifest's hash: equal for what says the same, whatever the order of its keys.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        hash(&self.value)
+    }
+
+    /// What is sent: the manifest, with the annotation that remembers it.
+    #[must_use]
+    pub fn annotated(&self) -> Value {
+        let mut value = self.value.clone();
+        // `IndexMut` makes the objects on the way where there are none; a manifest is an object.
+        value["metadata"]["annotations"][ANNOTATION_APPLIED] = self.hash().into();
+        value
+    }
+
+    /// Whether what is there says something else: another manifest was applied last, or somebody changed
+    /// what this one says. What others added beside it is theirs.
+    #[must_use]
+    pub fn differs(&self, live: &Value) -> bool {
+        live["metadata"]["annotations"][ANNOTATION_APPLIED] != self.hash().as_str()
+            || !compare::is_within(&self.value, live)
+    }
+}
+
+/// The first 16 hexadecimal digits of the SHA-256 of a value with its keys sorted.
+pub(crate) fn hash(value: &Value) -> String {
+    let mut text = String::new();
+    write_sorted(value, &mut text);
+    short_hash(text.as_bytes())
+}
+
+/// The first 16 hexadecimal digits of the SHA-256: enough to tell what was applied last from what is
+/// meant now, and short enough for people to compare.
+pub(crate) fn short_hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// serde_json sorts keys only as long as nobody in the build switches its order on: here it matters.
+fn write_sorted(value: &Value, text: &mut String) {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_by_key(|(key, _)| *key);
+            text.push('{');
+            for (key, value) in fields {
+                text.push_str(&Value::from(key.as_str()).to_string());
+                text.push(':');
+                write_sorted(value, text);
+                text.push(',');
+            }
+            text.push('}');
+        }
+        Value::Array(items) => {
+            text.push('[');
+            for item in items {
+                write_sorted(item, text);
+                text.push(',');
+            }
+            text.push(']');
+        }
+        other => text.push_str(&other.to_string()),
+    }
 }

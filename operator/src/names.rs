@@ -16,6 +16,10 @@ pub const LABEL_CHAIN: &str = "cairndb.io/chain";
 pub const ANNOTATION_APPLIED: &str = "cairndb.io/applied";
 /// Annotation of pod templates: what of the configuration needs a restart, as a hash.
 pub const ANNOTATION_CONFIG: &str = "cairndb.io/config";
+/// Annotation of pod templates, and so of the pods made from them: the template's hash.
+pub const ANNOTATION_TEMPLATE: &str = "cairndb.io/template";
+/// Annotation of a PodDisruptionBudget that lets nobody go: why.
+pub const ANNOTATION_BECAUSE: &str = "cairndb.io/because";
 /// Annotation of a running pod: the chain whose genesis it should read now.
 pub const ANNOTATION_GENESIS: &str = "cairndb.io/genesis";
 /// Annotation of the cluster: the generation whose update a person approved, or resumes.
@@ -32,6 +36,10 @@ pub const PORT_MESH: u16 = 9987;
 
 /// Key of the genesis document in its ConfigMap.
 pub const GENESIS_KEY: &str = "genesis.json";
+/// Key of a validator's configuration in its ConfigMap.
+pub const CONFIG_KEY: &str = "cairn.toml";
+/// The container of a validator's pod that is the validator.
+pub const CONTAINER: &str = "cairn";
 
 /// A cluster's place: what every name is made of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
