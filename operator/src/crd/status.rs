@@ -151,6 +151,12 @@ pub struct OperationStatus {
     pub to: String,
     /// Since when.
     pub started_at: Time,
+    /// The uid of the pod that it replaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
+    /// The generation whose approval it has used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<i64>,
 }
 
 /// Kinds of changes that are made to one validator at a time.

@@ -3,6 +3,15 @@
 //! [`audit`] says so again of the finished plan, by rules that do not know how it was made.
 
 pub mod audit;
+mod founding;
+mod guard;
+mod need;
+mod update;
+mod validators;
+mod world;
+mod writes;
+
+use world::World;
 
 use crate::{
     check::Checked,
@@ -109,6 +118,37 @@ impl Plan {
 /// Pure: what should be written next?
 #[must_use]
 pub fn plan(cluster: &BlockchainCluster, checked: &Checked, observed: &Observed) -> Plan {
-    let _ = (cluster, checked, observed);
-    Plan { steps: vec![], operation: None, progress: Progress::Settled }
+    let world = World { cluster, checked, observed };
+    if checked.spec.paused {
+        let operation = world.operation().cloned();
+        return Plan { steps: vec![], operation, progress: Progress::Paused };
+    }
+    let mut steps = writes::surroundings(&world);
+    steps.extend(validators::claims(&world));
+    steps.extend(validators::stateful_sets(&world));
+    steps.sort_by_key(writes::place);
+    steps.extend(founding::publish(&world));
+    steps.extend(founding::nudges(&world));
+    steps.extend(writes::sweep(&world));
+    let (change, operation, progress) = next_change(&world);
+    steps.extend(change);
+    Plan { steps, operation, progress }
+}
+
+/// What stops pods, and where that leaves us: read it as a table, the first row that holds decides.
+fn next_change(world: &World<'_>) -> (Vec<Step>, Option<OperationStatus>, Progress) {
+    let Checked { spec, genesis, founded, waiting_for, .. } = world.checked;
+    if spec.suspend {
+        return (vec![], None, Progress::Suspended);
+    }
+    if !founded {
+        // Nobody votes yet, so nobody has to be kept voting.
+        let waiting_for = match genesis {
+            Some(_) => "the genesis to be published".to_owned(),
+            None => waiting_for.clone(),
+        };
+        let restarts = founding::restarts(world);
+        return (restarts, None, Progress::Founding { waiting_for });
+    }
+    update::next(world)
 }
