@@ -11,9 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     crd::BlockchainCluster,
     manifest::{Kind, Manifest},
-    names::{
-        ANNOTATION_GENESIS, ClusterName, FIELD_MANAGER, GENESIS_KEY, LABEL_CLUSTER,
-    },
+    names::{ANNOTATION_GENESIS, ClusterName, FIELD_MANAGER, GENESIS_KEY, LABEL_CLUSTER},
     observe::{
         Observed,
         cache::{Mark, Watched, Written},
@@ -190,7 +188,9 @@ impl Writer<'_> {
                 Some(Written { watched, name: name.into(), mark: Mark::Gone(uid.into()) })
             })),
             // Gone, or another of that name is there: either way this one is no more.
-            Err(kube::Error::Api(status)) if status.is_not_found() || is_another(&status) => Ok(None),
+            Err(kube::Error::Api(status)) if status.is_not_found() || is_another(&status) => {
+                Ok(None)
+            }
             Err(error) => Err(trouble(&format!("{} {name}", watched.names().1), error)),
         }
     }

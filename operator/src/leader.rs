@@ -112,7 +112,9 @@ impl Candidate {
         let replace = self.leases.replace(&self.name, &parameters, &lease);
         match tokio::time::timeout(ANSWER, replace).await {
             Ok(Ok(_)) => info!(identity = self.identity, lease = self.name, "gave its Lease back"),
-            Ok(Err(error)) => warn!(%error, "could not give the Lease back: others wait for its end"),
+            Ok(Err(error)) => {
+                warn!(%error, "could not give the Lease back: others wait for its end")
+            }
             Err(_) => warn!("could not give the Lease back: others wait for its end"),
         }
     }

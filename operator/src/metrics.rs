@@ -54,11 +54,7 @@ impl Metrics {
                 "Requests to the API server",
                 &["verb", "kind", "code"],
             ),
-            writes: counters(
-                "writes_total",
-                "Requests that change something",
-                &["verb", "kind"],
-            ),
+            writes: counters("writes_total", "Requests that change something", &["verb", "kind"]),
             leader: gauge("leader", "Whether this process leads"),
             clusters: gauges("clusters", "Clusters by the reason of Ready", &["reason"]),
             undecodable: gauge("clusters_undecodable", "BlockchainClusters that cannot be read"),

@@ -46,7 +46,9 @@ pub async fn reconcile(name: &ClusterName, context: &Context) -> Result<Pass, Re
     match (applied.failed, plan.progress) {
         (Some((_, error)), _) => Err(ReconcileError::Apply(error)),
         (None, _) if told || !applied.done.is_empty() => Ok(Pass::Written),
-        (None, Progress::Settled | Progress::Paused | Progress::Suspended) => Ok(Pass::Settled(LOOK)),
+        (None, Progress::Settled | Progress::Paused | Progress::Suspended) => {
+            Ok(Pass::Settled(LOOK))
+        }
         (None, _) => Ok(Pass::Settled(LOOK_CLOSELY)),
     }
 }

@@ -1,6 +1,7 @@
 //! The program around [`reconcile`](crate::reconcile::reconcile): watches, leader election, the admin
 //! port, workers, and the end of all of them. A process stands by with warm caches until it leads.
 
+pub mod command;
 mod context;
 pub(crate) mod queue;
 
@@ -87,12 +88,8 @@ impl Operator {
         let unfenced = gated(client.clone(), metrics.clone(), None);
         let client = gated(client.clone(), metrics.clone(), Some(fence.clone()));
         let queue = Arc::new(Queue::default());
-        let watches = Watches::new(
-            client.clone(),
-            &settings.namespaces,
-            metrics.clone(),
-            queue.clone(),
-        );
+        let watches =
+            Watches::new(client.clone(), &settings.namespaces, metrics.clone(), queue.clone());
         let watches = Arc::new(watches);
         let prober = Prober::new(settings.probe_wait, metrics.clone());
         let context = Context::new(client, watches.clone(), prober, &settings);
@@ -149,7 +146,8 @@ impl Operator {
 
     /// Waits for the CRD and the first lists.
     async fn prepare(&self, tasks: &mut JoinSet<()>) {
-        self.readiness.waits("the CRD BlockchainCluster is not installed: install the chart cairn-crds");
+        self.readiness
+            .waits("the CRD BlockchainCluster is not installed: install the chart cairn-crds");
         self.watches.crd_is_there().await;
         self.readiness.waits("the API server has not listed everything yet");
         tasks.spawn(self.watches.clone().run());
@@ -163,7 +161,9 @@ impl Operator {
         self.metrics.leader.set(1);
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let mut workers = JoinSet::new();
-        self.queue.wake_all(self.watches.cache.clusters().iter().map(|c| crate::observe::cache::place(c)));
+        self.queue.wake_all(
+            self.watches.cache.clusters().iter().map(|c| crate::observe::cache::place(c)),
+        );
         for _ in 0..self.settings.concurrency.max(1) {
             let mut stopped = stopped.clone();
             let (queue, context) = (self.queue.clone(), self.context.clone());

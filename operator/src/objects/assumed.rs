@@ -1,12 +1,14 @@
 //! What a spec would be checked to when nobody can look at the world: for `cairn-operator render`, which
 //! works without a cluster, and for tests.
 
+use std::collections::BTreeMap;
+
 use cairn_ledger::genesis::Genesis;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
 use crate::{
-    check::Checked,
+    check::{Checked, Membership},
     crd::{BlockchainCluster, ImageSpec},
     names::ClusterName,
 };
@@ -33,7 +35,11 @@ impl Checked {
             uid,
             generation: cluster.metadata.generation.unwrap_or_default(),
             spec: cluster.spec.clone(),
+            founded: genesis.is_some(),
             genesis,
+            waiting_for: String::new(),
+            membership: Membership::default(),
+            barred: BTreeMap::new(),
             image: self::image(&cluster.spec.image, image),
             approved: false,
         }

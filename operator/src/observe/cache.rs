@@ -20,7 +20,7 @@ use crate::{
 
 /// What is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Watched {
+pub(crate) enum Watched {
     /// The custom resource.
     Cluster,
     /// Pods of validators.
@@ -32,7 +32,7 @@ pub enum Watched {
 impl Watched {
     /// Group and version, kind, plural.
     #[must_use]
-    pub const fn names(self) -> (&'static str, &'static str, &'static str) {
+    pub(crate) const fn names(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Cluster => ("cairndb.io/v1alpha1", "BlockchainCluster", "blockchainclusters"),
             Self::Pod => ("v1", "Pod", "pods"),
@@ -46,7 +46,7 @@ pub(super) type Watch = (Watched, Option<String>);
 
 /// Something that a pass wrote, and the next one has to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
+pub(crate) struct Written {
     pub(crate) watched: Watched,
     pub(crate) name: String,
     pub(crate) mark: Mark,
@@ -54,7 +54,7 @@ pub struct Written {
 
 /// How one sees that it has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub(crate) enum Mark {
     /// The watch has come so far.
     Version(u64),
     /// The object with this uid is gone.
@@ -91,7 +91,7 @@ struct Listing {
 
 /// The cache.
 #[derive(Default)]
-pub struct Cache {
+pub(crate) struct Cache {
     inner: Mutex<Inner>,
     moved: Notify,
 }
@@ -103,19 +103,19 @@ impl Cache {
 
     /// A cluster, as the watch has it.
     #[must_use]
-    pub fn cluster(&self, name: &ClusterName) -> Option<Arc<BlockchainCluster>> {
+    pub(crate) fn cluster(&self, name: &ClusterName) -> Option<Arc<BlockchainCluster>> {
         self.lock().clusters.get(name).cloned()
     }
 
     /// All clusters.
     #[must_use]
-    pub fn clusters(&self) -> Vec<Arc<BlockchainCluster>> {
+    pub(crate) fn clusters(&self) -> Vec<Arc<BlockchainCluster>> {
         self.lock().clusters.values().cloned().collect()
     }
 
     /// How many could not be read.
     #[must_use]
-    pub fn undecodable(&self) -> usize {
+    pub(crate) fn undecodable(&self) -> usize {
         self.lock().undecodable.len()
     }
 
@@ -126,12 +126,6 @@ impl Cache {
             Some((watched, name, serde_json::from_str(&kept.body).ok()?))
         };
         kept.into_iter().filter_map(parse).collect()
-    }
-
-    /// Whether each of these watches has listed.
-    pub(super) fn is_synced(&self, watches: &[Watch]) -> bool {
-        let inner = self.lock();
-        watches.iter().all(|watch| inner.reached.contains_key(watch))
     }
 
     /// Ends when it has seen all of this. The caller bounds the time: what was deleted before it was ever
@@ -218,10 +212,9 @@ impl Cache {
         let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
         let (namespace, name, uid) = (text("namespace"), text("name"), text("uid"));
         let version = text("resourceVersion");
-        let cluster = metadata["labels"][LABEL_CLUSTER].as_str().map(|cluster| ClusterName {
-            namespace: namespace.clone(),
-            name: cluster.to_owned(),
-        });
+        let cluster = metadata["labels"][LABEL_CLUSTER]
+            .as_str()
+            .map(|cluster| ClusterName { namespace: namespace.clone(), name: cluster.to_owned() });
         trim(watch.0, &mut object);
         let kept = Kept { uid, body: object.to_string().into() };
         let mut inner = self.lock();
@@ -339,17 +332,19 @@ impl Inner {
 
 /// Where a cluster is.
 pub(crate) fn place(cluster: &BlockchainCluster) -> ClusterName {
-    ClusterName {
-        namespace: cluster.namespace().unwrap_or_default(),
-        name: cluster.name_any(),
-    }
+    ClusterName { namespace: cluster.namespace().unwrap_or_default(), name: cluster.name_any() }
 }
 
 /// Whether something changed that a pass has to look at: never the status, which a pass wrote.
 fn differ(before: &BlockchainCluster, after: &BlockchainCluster) -> bool {
     let what = |cluster: &BlockchainCluster| {
         let meta = cluster.meta();
-        (meta.uid.clone(), meta.generation, meta.annotations.clone(), meta.deletion_timestamp.clone())
+        (
+            meta.uid.clone(),
+            meta.generation,
+            meta.annotations.clone(),
+            meta.deletion_timestamp.clone(),
+        )
     };
     what(before) != what(after)
 }

@@ -38,10 +38,7 @@ pub(crate) struct Look<'a> {
 
 impl Look<'_> {
     /// What is there, as far as the watches have come.
-    pub(crate) async fn cached(
-        self,
-        cluster: &BlockchainCluster,
-    ) -> Result<Observed, kube::Error> {
+    pub(crate) async fn cached(self, cluster: &BlockchainCluster) -> Result<Observed, kube::Error> {
         let objects = self.cache.objects(&place(cluster));
         self.put_together(cluster, objects).await
     }
@@ -55,7 +52,8 @@ impl Look<'_> {
             Api::namespaced(self.client.clone(), &name.namespace);
         let Some(cluster) = clusters.get_opt(&name.name).await? else { return Ok(None) };
         let mut objects = vec![];
-        let kinds = Kind::ALL.into_iter().filter(|k| !k.is_optional() || self.installed.contains(k));
+        let kinds =
+            Kind::ALL.into_iter().filter(|k| !k.is_optional() || self.installed.contains(k));
         for watched in kinds.map(Watched::Owned).chain([Watched::Pod]) {
             objects.extend(self.list(name, watched).await?);
         }
@@ -67,10 +65,8 @@ impl Look<'_> {
         let resource = api_resource(watched);
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), &name.namespace, &resource);
-        let selector = format!(
-            "app.kubernetes.io/managed-by={FIELD_MANAGER},{LABEL_CLUSTER}={}",
-            name.name
-        );
+        let selector =
+            format!("app.kubernetes.io/managed-by={FIELD_MANAGER},{LABEL_CLUSTER}={}", name.name);
         let list = api.list(&ListParams::default().labels(&selector)).await?;
         let keep = |object: DynamicObject| {
             let name = object.metadata.name.clone().unwrap_or_default();

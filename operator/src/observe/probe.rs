@@ -27,7 +27,7 @@ const IDLE_MAX: usize = 1;
 const IDLE: Duration = Duration::from_secs(90);
 
 /// Asks.
-pub struct Prober {
+pub(crate) struct Prober {
     client: Client<HttpConnector, Empty<Bytes>>,
     permits: Semaphore,
     wait: Duration,
@@ -37,7 +37,7 @@ pub struct Prober {
 impl Prober {
     /// Waits for each validator for so long.
     #[must_use]
-    pub fn new(wait: Duration, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(wait: Duration, metrics: Arc<Metrics>) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(wait));
         let client = Client::builder(TokioExecutor::new())
@@ -77,7 +77,8 @@ impl Prober {
         authority: std::net::SocketAddr,
         path: &str,
     ) -> Result<Map<String, Value>, String> {
-        let uri = Uri::builder().scheme("http").authority(authority.to_string()).path_and_query(path);
+        let uri =
+            Uri::builder().scheme("http").authority(authority.to_string()).path_and_query(path);
         let uri = uri.build().map_err(|error| error.to_string())?;
         let request = Request::get(uri).body(Empty::new()).map_err(|error| error.to_string())?;
         let answer = self.client.request(request).await.map_err(|error| chain(&error))?;
@@ -92,10 +93,7 @@ impl Prober {
 }
 
 /// Both answers as one.
-fn merge(
-    status: Map<String, Value>,
-    identity: Map<String, Value>,
-) -> Result<NodeReport, String> {
+fn merge(status: Map<String, Value>, identity: Map<String, Value>) -> Result<NodeReport, String> {
     // What is null is not there; what both say, /status says in the form that is wanted.
     let fields = identity.into_iter().chain(status).filter(|(_, value)| !value.is_null());
     let fields = fields.map(|(key, value)| (key, shortened(value))).collect();

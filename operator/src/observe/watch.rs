@@ -38,20 +38,20 @@ const CRD: Duration = Duration::from_secs(2);
 const PAGE: u32 = 100;
 
 /// The watches, and what they fill.
-pub struct Watches {
+pub(crate) struct Watches {
     client: Client,
     namespaces: Vec<Option<String>>,
     metrics: Arc<Metrics>,
     queue: Arc<Queue>,
     /// What they have brought.
-    pub cache: Arc<Cache>,
+    pub(crate) cache: Arc<Cache>,
     installed: Mutex<BTreeSet<Kind>>,
 }
 
 impl Watches {
     /// In these namespaces; in all, when there are none.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         client: Client,
         namespaces: &[String],
         metrics: Arc<Metrics>,
@@ -60,17 +60,24 @@ impl Watches {
         let one = |namespace: &String| Some(namespace.clone());
         let namespaces =
             if namespaces.is_empty() { vec![None] } else { namespaces.iter().map(one).collect() };
-        Self { client, namespaces, metrics, queue, cache: Arc::default(), installed: Mutex::default() }
+        Self {
+            client,
+            namespaces,
+            metrics,
+            queue,
+            cache: Arc::default(),
+            installed: Mutex::default(),
+        }
     }
 
     /// Optional kinds that are installed.
     #[must_use]
-    pub fn installed(&self) -> BTreeSet<Kind> {
+    pub(crate) fn installed(&self) -> BTreeSet<Kind> {
         self.installed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends when the custom resource can be read.
-    pub async fn crd_is_there(&self) {
+    pub(crate) async fn crd_is_there(&self) {
         let mut told = false;
         while !self.is_served(Watched::Cluster).await.unwrap_or(false) {
             self.metrics.crd_missing.set(1);
@@ -86,14 +93,8 @@ impl Watches {
     }
 
     /// Ends when everything that is needed has been listed once.
-    pub async fn are_synced(&self) {
+    pub(crate) async fn are_synced(&self) {
         self.cache.has_listed(&self.needed()).await;
-    }
-
-    /// Whether everything that is needed has been listed once.
-    #[must_use]
-    pub fn is_synced(&self) -> bool {
-        self.cache.is_synced(&self.needed())
     }
 
     fn needed(&self) -> Vec<Watch> {
@@ -107,7 +108,7 @@ impl Watches {
     }
 
     /// Watches, for ever. Dropping it ends all of them.
-    pub async fn run(self: Arc<Self>) {
+    pub(crate) async fn run(self: Arc<Self>) {
         let mut tasks = JoinSet::new();
         for watch in self.needed() {
             tasks.spawn(self.clone().follow(watch));
@@ -130,7 +131,9 @@ impl Watches {
             let Ok(served) = self.is_served(watched).await else { continue };
             if served && !running.contains_key(&kind) {
                 info!(kind = kind.names().1, "is installed: watches it");
-                let tasks = self.in_namespaces(watched).map(|watch| tasks.spawn(self.clone().follow(watch)));
+                let tasks = self
+                    .in_namespaces(watched)
+                    .map(|watch| tasks.spawn(self.clone().follow(watch)));
                 running.insert(kind, tasks.collect());
                 let watches: Vec<_> = self.in_namespaces(watched).collect();
                 // Before it has listed, an object that is there would be taken for missing.
@@ -161,7 +164,8 @@ impl Watches {
     async fn follow(self: Arc<Self>, watch: Watch) {
         if watch.0 == Watched::Cluster {
             let config = watcher::Config::default().page_size(PAGE);
-            let stream = watcher(api::<DeserializeGuard<BlockchainCluster>>(&self.client, &watch), config);
+            let stream =
+                watcher(api::<DeserializeGuard<BlockchainCluster>>(&self.client, &watch), config);
             let mut events = std::pin::pin!(stream.default_backoff());
             while let Some(event) = events.next().await {
                 self.cluster(&watch, event);

@@ -57,7 +57,7 @@ struct Inner {
 
 /// The queue.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub(crate) struct Queue {
     inner: Mutex<Inner>,
     bell: Notify,
 }
@@ -68,7 +68,7 @@ impl Queue {
     }
 
     /// Something changed: this cluster is looked at now, or again, if it is being looked at.
-    pub fn wake(&self, name: ClusterName) {
+    pub(crate) fn wake(&self, name: ClusterName) {
         let mut inner = self.lock();
         let entry = inner.entries.entry(name.clone()).or_default();
         if entry.running {
@@ -81,12 +81,12 @@ impl Queue {
     }
 
     /// All of these are looked at now.
-    pub fn wake_all(&self, names: impl IntoIterator<Item = ClusterName>) {
+    pub(crate) fn wake_all(&self, names: impl IntoIterator<Item = ClusterName>) {
         names.into_iter().for_each(|name| self.wake(name));
     }
 
     /// Waits until a cluster is due, and takes it: [`Queue::finish`] gives it back.
-    pub async fn next(&self) -> ClusterName {
+    pub(crate) async fn next(&self) -> ClusterName {
         loop {
             let wait = match self.lock().take() {
                 Ok(name) => {
@@ -104,7 +104,7 @@ impl Queue {
     }
 
     /// A pass is over.
-    pub fn finish(&self, name: ClusterName, pass: Pass) {
+    pub(crate) fn finish(&self, name: ClusterName, pass: Pass) {
         let mut inner = self.lock();
         let Some(entry) = inner.entries.get_mut(&name) else { return };
         entry.running = false;
@@ -116,7 +116,9 @@ impl Queue {
         entry.writes = if pass == Pass::Written { entry.writes.saturating_add(1) } else { 0 };
         let wait = match pass {
             Pass::Settled(wait) => Some(clock::jittered(wait)),
-            Pass::Written => Some(doubled(SOON, entry.writes.saturating_sub(WRITES_FREE), SOON_MOST)),
+            Pass::Written => {
+                Some(doubled(SOON, entry.writes.saturating_sub(WRITES_FREE), SOON_MOST))
+            }
             Pass::Over => None,
             Pass::Failed { first, most } => {
                 Some(clock::jittered(doubled(first, entry.failures - 1, most)))
@@ -139,7 +141,7 @@ impl Queue {
     }
 
     /// Nobody works any more: what was taken is given back, and waits are forgotten.
-    pub fn reset(&self) {
+    pub(crate) fn reset(&self) {
         *self.lock() = Inner::default();
     }
 }
@@ -218,8 +220,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_fails_waits_longer_each_time_and_begins_anew_after_success() {
         let queue = Queue::default();
-        let failed =
-            Pass::Failed { first: Duration::from_secs(1), most: Duration::from_secs(30) };
+        let failed = Pass::Failed { first: Duration::from_secs(1), most: Duration::from_secs(30) };
         queue.wake(name("a"));
         queue.next().await;
         let mut waits = vec![];
@@ -228,7 +229,10 @@ mod tests {
             queue.finish(name("a"), failed);
             waits.push(waited(&queue).await.1.as_secs_f64());
         }
-        assert!(waits[0] >= 0.8 && waits[0] <= 1.3, "woken while it ran changes nothing: {waits:?}");
+        assert!(
+            waits[0] >= 0.8 && waits[0] <= 1.3,
+            "woken while it ran changes nothing: {waits:?}"
+        );
         assert!(waits[3] >= 6.4 && waits[3] <= 9.7, "{waits:?}");
         assert!(waits[7] >= 24.0 && waits[7] <= 36.1, "{waits:?}");
         queue.finish(name("a"), Pass::Settled(Duration::from_secs(1)));
