@@ -2,10 +2,16 @@
 //! For reading before an installation and for comparing after a change; the operator is who applies them,
 //! each when it is its turn.
 
-use std::{fs, io::Read, path::Path, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use cairn_ledger::genesis::Genesis;
 use kube::Resource;
+use serde_json::Value;
 
 use crate::{
     check::Checked,
@@ -106,10 +112,22 @@ pub fn render(
         {
             metadata.remove("ownerReferences");
         }
-        let document = serde_saphyr::to_string(&manifest.value);
-        let document = document.map_err(|error| format!("{}: {error}", manifest.name))?;
+        let document = document(&manifest.value);
         text.push_str("---\n");
-        text.push_str(document.trim_end());
+        text.push_str(&document.map_err(|error| format!("{}: {error}", manifest.name))?);
+    }
+    Ok(text)
+}
+
+/// What it is first, then what it is called, then what it says.
+fn document(value: &Value) -> Result<String, serde_saphyr::ser::Error> {
+    const FIRST: [&str; 3] = ["apiVersion", "kind", "metadata"];
+    let fields = value.as_object().into_iter().flatten();
+    let mut fields: Vec<_> = fields.collect();
+    fields.sort_by_key(|(key, _)| FIRST.iter().position(|first| first == key).unwrap_or(9));
+    let mut text = String::new();
+    for (key, value) in fields {
+        text.push_str(serde_saphyr::to_string(&BTreeMap::from([(key, value)]))?.trim_end());
         text.push('\n');
     }
     Ok(text)

@@ -44,16 +44,14 @@ fn object_within(
 
 /// Lists are equal element by element, but those whose elements have names may hold further ones.
 fn list_within(field: &str, desired: &[Value], live: &[Value]) -> bool {
-    let pair_within = |(a, b): (&Value, &Value)| value_within("", a, b, false);
-    match name_of_elements(field) {
-        Some(name) if desired.iter().all(|element| element.get(name).is_some()) => {
-            desired.iter().all(|element| {
-                let same = |other: &&Value| other.get(name) == element.get(name);
-                live.iter().filter(same).any(|other| pair_within((element, other)))
-            })
-        }
-        _ => desired.len() == live.len() && desired.iter().zip(live).all(pair_within),
-    }
+    let is_within = |(a, b): (&Value, &Value)| value_within("", a, b, false);
+    let Some(name) = name_of_elements(field) else {
+        return desired.len() == live.len() && desired.iter().zip(live).all(is_within);
+    };
+    desired.iter().all(|element| {
+        let of_that_name = |other: &&Value| other.get(name) == element.get(name);
+        live.iter().filter(of_that_name).any(|other| is_within((element, other)))
+    })
 }
 
 /// The field that tells the elements of a list apart, for lists that several managers may write to.
@@ -80,13 +78,14 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// A quantity in thousandths of a thousandth of a millionth: exact for whatever a pod may ask for.
+/// A quantity in billionths: exact for whatever a pod may ask for.
 fn quantity(text: &str) -> Option<i128> {
     const NANO: i128 = 1_000_000_000;
-    let digits = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-'));
-    let (number, suffix) = text.split_at(digits.unwrap_or(text.len()));
+    let end = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-'));
+    let (number, suffix) = text.split_at(end.unwrap_or(text.len()));
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if fraction.len() > 9 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+    let digits = number.bytes().any(|byte| byte.is_ascii_digit());
+    if !digits || fraction.len() > 9 || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     let sign = if whole.starts_with('-') { -1 } else { 1 };
@@ -118,4 +117,67 @@ fn quantity(text: &str) -> Option<i128> {
         }
     };
     Some(nano.checked_mul(factor)? / divisor)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_api_server_makes_of_a_manifest_is_no_difference_and_what_people_make_is() {
+        #[rustfmt::skip]
+        let table = [
+            (json!({"a": 1}),                 json!({"a": 1, "b": 2}),            true,  "a default is filled in"),
+            (json!({"a": 1, "b": 2}),         json!({"a": 1}),                    false, "a field is gone"),
+            (json!({"a": {"b": 1}}),          json!({"a": {"b": 2}}),             false, "a field within is another"),
+            (json!({"a": {"b": 1}}),          json!({"a": 1}),                    false, "a field is of another kind"),
+            (json!({"a": {}, "b": [], "c": null, "d": false, "e": 0, "f": ""}), json!({}), true, "what is empty is not stored"),
+            (json!({"a": true}),              json!({}),                          false, "true is not empty"),
+            (json!({"a": null}),              json!({"a": {}}),                   true,  "nothing is nothing"),
+            (json!({"a": null}),              json!({"a": 1}),                    false, "null takes away"),
+            (json!({"a": 1.0}),               json!({"a": 1}),                    true,  "numbers are equal by value"),
+            (json!({"port": "http"}),         json!({"port": 80}),                false, "a name is no number"),
+            (json!({"port": "80"}),           json!({"port": 80}),                true,  "an IntOrString may be either"),
+            (json!({"requests": {"memory": "1024Mi"}}), json!({"requests": {"memory": "1Gi"}}),  true,  "quantities are equal by value"),
+            (json!({"limits": {"cpu": "1000m"}}),       json!({"limits": {"cpu": "1"}}),         true,  "and so is a CPU"),
+            (json!({"limits": {"cpu": 2}}),             json!({"limits": {"cpu": "2"}}),         true,  "even one that was written as a number"),
+            (json!({"limits": {"cpu": "0.5"}}),         json!({"limits": {"cpu": "500m"}}),      true,  "or as a fraction"),
+            (json!({"requests": {"memory": "1G"}}),     json!({"requests": {"memory": "1Gi"}}),  false, "decimal is not binary"),
+            (json!({"requests": {"memory": "1e3"}}),    json!({"requests": {"memory": "1k"}}),   true,  "an exponent"),
+            (json!({"requests": {"memory": "?"}}),      json!({"requests": {"memory": "!"}}),    false, "what is no quantity is compared as text"),
+            (json!({"labels": {"size": "1000m"}}),      json!({"labels": {"size": "1"}}),        false, "a label is no quantity"),
+            (json!({"command": ["a", "b"]}),  json!({"command": ["a", "b"]}),     true,  "a list"),
+            (json!({"command": ["a", "b"]}),  json!({"command": ["a", "b", "c"]}), false, "a list is whole"),
+            (json!({"command": ["a", "b"]}),  json!({"command": ["b", "a"]}),     false, "and in order"),
+            (json!({"rules": [{"a": 1}]}),    json!({"rules": [{"a": 1, "b": 2}]}), true, "elements have defaults too"),
+            (json!({"env": [{"name": "A", "value": "1"}]}), json!({"env": [{"name": "B"}, {"name": "A", "value": "1"}]}), true, "others add what has another name"),
+            (json!({"env": [{"name": "A", "value": "1"}]}), json!({"env": [{"name": "A", "value": "2"}]}), false, "ours says what we say"),
+            (json!({"env": [{"name": "A"}]}), json!({"env": []}),                 false, "ours is gone"),
+            (json!({"env": [{"name": "A", "value": ""}]}), json!({"env": [{"name": "A"}]}), true, "an empty value is not stored"),
+        ];
+        for (desired, live, expected, why) in table {
+            assert_eq!(is_within(&desired, &live), expected, "{why}: {desired} in {live}");
+        }
+    }
+
+    #[test]
+    fn quantities_are_read_as_kubernetes_reads_them() {
+        #[rustfmt::skip]
+        let table = [
+            ("1", Some("1000m")), ("1Ki", Some("1024")), ("1Ti", Some("1024Gi")), ("1.5Gi", Some("1536Mi")),
+            ("1e3", Some("1k")), ("1E", Some("1000P")), ("100n", Some("0.1u")), ("-1", Some("-1000m")),
+            ("5e-1", Some("500m")), (".5", Some("500m")), ("2Ei", Some("2048Pi")),
+            ("", None), ("Gi", None), ("1Gib", None), ("1..2", None), ("1 Gi", None), ("--1", None), ("+", None),
+            ("1e99", None), ("99999999999999999999999999999999999999999", None),
+        ];
+        for (text, same) in table {
+            match same {
+                Some(same) => assert_eq!(quantity(text), quantity(same), "{text} is {same}"),
+                None => assert_eq!(quantity(text), None, "{text} is no quantity"),
+            }
+            assert_eq!(quantity(text).is_some(), same.is_some(), "{text}");
+        }
+    }
 }

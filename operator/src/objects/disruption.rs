@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use serde_json::json;
 
-use super::{is_stopped, owned, parties};
+use super::{is_stopped, local_parties, owned, parties};
 use crate::{
     check::Checked,
     crd::DisruptionBudget,
@@ -18,11 +18,9 @@ pub(super) fn budget(checked: &Checked) -> Option<Manifest> {
         DisruptionBudget::Disabled => return None,
         DisruptionBudget::Auto => {}
     }
-    let parties = parties(checked);
-    let total = parties.iter().map(|party| party.power).sum();
-    let own = || parties.iter().filter(|party| party.endpoint.is_none());
+    let total = parties(checked).iter().map(|party| party.power).sum();
     let (stopped, running): (Vec<_>, Vec<_>) =
-        own().partition(|party| is_stopped(checked, party.name));
+        local_parties(checked).into_iter().partition(|party| is_stopped(checked, party.name));
     let stopped = stopped.iter().map(|party| party.power).sum();
     let running: Vec<u64> = running.iter().map(|party| party.power).collect();
     let most = most_unavailable(total, stopped, &running);

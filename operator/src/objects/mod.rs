@@ -25,6 +25,7 @@ use crate::{
     check::Checked,
     crd::{Retention, ValidatorSpec},
     manifest::{Kind, Manifest},
+    names::ANNOTATION_APPLIED,
 };
 
 /// Everything but validators' configurations, StatefulSets and volumes and the genesis: what can change at
@@ -93,6 +94,11 @@ fn parties(checked: &Checked) -> Vec<Party<'_>> {
     parties
 }
 
+/// Those of [`parties`] whose pods are here, as far as anybody knows.
+fn local_parties(checked: &Checked) -> Vec<Party<'_>> {
+    parties(checked).into_iter().filter(|party| party.endpoint.is_none()).collect()
+}
+
 /// Whether a validator's pod is meant to be stopped.
 fn is_stopped(checked: &Checked, validator: &str) -> bool {
     checked.spec.suspend || checked.spec.fenced_validators.iter().any(|name| name == validator)
@@ -142,6 +148,10 @@ fn object(
     value["metadata"]["namespace"] = checked.name.namespace.as_str().into();
     for (key, label) in checked.name.labels(validator) {
         value["metadata"]["labels"][key] = label.into();
+    }
+    // Whoever wrote ours into the spec would have it written for ever.
+    if let Some(annotations) = value["metadata"]["annotations"].as_object_mut() {
+        annotations.remove(ANNOTATION_APPLIED);
     }
     pruned(&mut value);
     Manifest { kind, name, value }

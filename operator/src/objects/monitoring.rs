@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{belonging, owned, parties};
+use super::{local_parties, owned, parties};
 use crate::{
     check::Checked,
     manifest::{Kind, Manifest},
@@ -64,7 +64,7 @@ fn rules(checked: &Checked) -> Value {
 
 fn alerts(checked: &Checked) -> Vec<Alert> {
     let cluster = &checked.name;
-    let pods: Vec<_> = belonging(checked).iter().map(|v| cluster.pod(&v.name)).collect();
+    let pods: Vec<_> = local_parties(checked).iter().map(|v| cluster.pod(v.name)).collect();
     // By pod, because every way of collecting metrics keeps that label.
     let of = format!("{{namespace=\"{}\",pod=~\"{}\"}}", cluster.namespace, pods.join("|"));
     let others = parties(checked).len().saturating_sub(1);

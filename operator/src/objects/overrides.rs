@@ -3,11 +3,16 @@
 
 use serde_json::{Map, Value};
 
-use crate::{check::Checked, crd::ValidatorSpec, manifest::name_of_elements, names::CONTAINER};
+use crate::{
+    check::Checked,
+    crd::ValidatorSpec,
+    manifest::name_of_elements,
+    names::{ANNOTATION_CONFIG, CONTAINER},
+};
 
 /// The template with what people wrote merged over it.
 pub(super) fn apply(checked: &Checked, validator: &ValidatorSpec, base: Value) -> Value {
-    let Some(written) = &checked.spec.pod_overrides else { return base };
+    let Some(written @ Value::Object(_)) = &checked.spec.pod_overrides else { return base };
     let mut template = base.clone();
     merge(&mut template, written);
     let labels = checked.name.labels(Some(&validator.name));
@@ -16,16 +21,17 @@ pub(super) fn apply(checked: &Checked, validator: &ValidatorSpec, base: Value) -
             template[section] = base[section].clone();
         }
     }
-    if !template["metadata"]["labels"].is_object() {
-        template["metadata"]["labels"] = Value::Object(Map::new());
+    for map in ["labels", "annotations"] {
+        if !template["metadata"][map].is_object() {
+            template["metadata"][map] = base["metadata"][map].clone();
+        }
     }
     // Services, budgets and policies find the pod by them.
     for (key, value) in labels {
         template["metadata"]["labels"][key] = value.into();
     }
-    if !template["metadata"]["annotations"].is_object() {
-        template["metadata"]["annotations"] = base["metadata"]["annotations"].clone();
-    }
+    let config = &base["metadata"]["annotations"][ANNOTATION_CONFIG];
+    template["metadata"]["annotations"][ANNOTATION_CONFIG] = config.clone();
     put_back(&mut template, &base, "containers", CONTAINER, false);
     put_back(&mut template, &base, "volumes", "data", true);
     template
@@ -71,10 +77,8 @@ fn merge_field(base: &mut Map<String, Value>, key: &str, over: &Value) {
             base.extend(further);
         }
         (Some(Value::Array(base)), Value::Array(over)) => match name_of_elements(key) {
-            Some(name) if over.iter().all(|item| item.get(name).is_some()) => {
-                merge_named(base, over, name);
-            }
-            _ => base.clone_from(over),
+            Some(name) => merge_named(base, over, name),
+            None => base.clone_from(over),
         },
         (Some(base), over) => merge(base, over),
         (None, over) => {
@@ -85,7 +89,9 @@ fn merge_field(base: &mut Map<String, Value>, key: &str, over: &Value) {
 
 fn merge_named(base: &mut Vec<Value>, over: &[Value], name: &str) {
     for item in over {
-        match base.iter_mut().find(|other| other.get(name) == item.get(name)) {
+        let same =
+            |other: &&mut Value| item.get(name).is_some() && other.get(name) == item.get(name);
+        match base.iter_mut().find(same) {
             Some(other) => merge(other, item),
             None => base.push(item.clone()),
         }

@@ -77,7 +77,7 @@ pub fn claim(checked: &Checked, validator: &ValidatorSpec) -> Manifest {
     kept(checked, Kind::PersistentVolumeClaim, name, Some(&validator.name), rest)
 }
 
-/// The genesis document, in the very bytes that are hashed by nobody but read by all. Created once.
+/// The genesis document as a file. Created once; from then on nothing but its labels could change.
 #[must_use]
 pub fn genesis(checked: &Checked, genesis: &Genesis) -> Manifest {
     let rest = json!({

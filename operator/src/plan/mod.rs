@@ -29,6 +29,8 @@ pub struct Plan {
     pub operation: Option<OperationStatus>,
     /// Where in the work we are, for the report.
     pub progress: Progress,
+    /// How many validators run what the spec says.
+    pub updated: usize,
 }
 
 /// One write.
@@ -119,9 +121,10 @@ impl Plan {
 #[must_use]
 pub fn plan(cluster: &BlockchainCluster, checked: &Checked, observed: &Observed) -> Plan {
     let world = World { cluster, checked, observed };
+    let updated = need::updated(&world);
     if checked.spec.paused {
         let operation = world.operation().cloned();
-        return Plan { steps: vec![], operation, progress: Progress::Paused };
+        return Plan { steps: vec![], operation, progress: Progress::Paused, updated };
     }
     let mut steps = writes::surroundings(&world);
     steps.extend(validators::claims(&world));
@@ -132,7 +135,7 @@ pub fn plan(cluster: &BlockchainCluster, checked: &Checked, observed: &Observed)
     steps.extend(writes::sweep(&world));
     let (change, operation, progress) = next_change(&world);
     steps.extend(change);
-    Plan { steps, operation, progress }
+    Plan { steps, operation, progress, updated }
 }
 
 /// What stops pods, and where that leaves us: read it as a table, the first row that holds decides.

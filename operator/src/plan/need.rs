@@ -5,10 +5,9 @@ use serde_json::Value;
 
 use super::world::{World, is_going};
 use crate::{
-    check::Checked,
     crd::{OperationKind, ValidatorSpec},
     manifest::{Kind, Manifest},
-    names::ANNOTATION_APPLIED,
+    names::ANNOTATION_TEMPLATE,
     objects,
 };
 
@@ -28,8 +27,8 @@ pub(super) struct Need {
 /// The next thing to do about it.
 #[derive(Clone, Debug)]
 pub(super) enum Next {
-    /// Write the template.
-    Apply(Box<Manifest>),
+    /// Write the configuration and the template.
+    Apply { config: Box<Manifest>, stateful_set: Box<Manifest> },
     /// The StatefulSet's controller has not looked at the template yet.
     Await,
     /// The pod is older than its template, or its file system grows when it starts.
@@ -52,7 +51,8 @@ fn need(world: &World<'_>, validator: &ValidatorSpec) -> Option<Need> {
     };
     let to = objects::template_hash(&desired);
     if !holds_this_template(&desired, live) {
-        return need(OperationKind::Update, to, Next::Apply(Box::new(desired)));
+        let config = Box::new(objects::config(world.checked, validator));
+        return need(OperationKind::Update, to, Next::Apply { config, stateful_set: Box::new(desired) });
     }
     let health = world.health(&validator.name);
     let pod = health.pod.filter(|_| !health.is_leaving())?;
@@ -71,16 +71,10 @@ fn need(world: &World<'_>, validator: &ValidatorSpec) -> Option<Need> {
 /// Whether the StatefulSet was last written with this template. Its replicas may differ, and what others
 /// changed of it since: both are put right at once.
 pub(super) fn holds_this_template(desired: &Manifest, live: &Value) -> bool {
-    let annotations = live.get("metadata").and_then(|metadata| metadata.get("annotations"));
-    let applied = annotations.and_then(|a| a.get(ANNOTATION_APPLIED)).and_then(Value::as_str);
-    let with = |replicas: i32| {
-        let mut manifest = desired.clone();
-        if let Some(value) = manifest.value.pointer_mut("/spec/replicas") {
-            *value = replicas.into();
-        }
-        manifest.hash()
-    };
-    applied.is_some_and(|applied| applied == with(1) || applied == with(0))
+    let metadata = live.pointer("/spec/template/metadata");
+    let annotations = metadata.and_then(|metadata| metadata.get("annotations"));
+    let held = annotations.and_then(|annotations| annotations.get(ANNOTATION_TEMPLATE));
+    held.and_then(Value::as_str) == Some(objects::template_hash(desired).as_str())
 }
 
 /// Whether a pod is of an older template than its StatefulSet has. Nothing while the StatefulSet's
@@ -108,15 +102,11 @@ fn grows_at_restart(claim: &Value, pod: &Pod) -> bool {
 }
 
 /// How many validators run what the spec says.
-pub(crate) fn updated(
-    cluster: &crate::crd::BlockchainCluster,
-    checked: &Checked,
-    observed: &crate::observe::Observed,
-) -> usize {
-    let world = World { cluster, checked, observed };
+pub(super) fn updated(world: &World<'_>) -> usize {
     let is_updated = |validator: &&ValidatorSpec| {
         let (_, live) = world.stateful_set(validator);
-        live.is_some() && need(&world, validator).is_none_or(|need| need.kind != OperationKind::Update)
+        let need = need(world, validator);
+        live.is_some() && need.is_none_or(|need| need.kind != OperationKind::Update)
     };
-    checked.spec.validators.iter().filter(is_updated).count()
+    world.checked.spec.validators.iter().filter(is_updated).count()
 }

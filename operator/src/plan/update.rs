@@ -11,6 +11,7 @@ use super::{
     guard::{is_back, may_stop},
     need::{Need, Next, needs},
     world::World,
+    writes::apply,
 };
 use crate::crd::{OperationStatus, UpdateStrategy};
 
@@ -96,12 +97,15 @@ fn advance(
         let progress = Progress::Waiting { reason: refused.reason, message: refused.message };
         return (vec![], operation, progress);
     }
-    let step = match &need.next {
-        Next::Apply(manifest) => Some(Step::Apply((**manifest).clone())),
-        Next::Await => None,
-        Next::Restart => restart(world, target),
+    let steps = match &need.next {
+        Next::Apply { config, stateful_set } => {
+            let both = [config, stateful_set].map(|manifest| apply(world, (**manifest).clone()));
+            both.into_iter().flatten().collect()
+        }
+        Next::Await => vec![],
+        Next::Restart => restart(world, target).into_iter().collect(),
     };
-    (step.into_iter().collect(), operation, updating(target, needs))
+    (steps, operation, updating(target, needs))
 }
 
 /// The target has what it needs, and is not back yet.

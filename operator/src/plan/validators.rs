@@ -16,25 +16,25 @@ pub(super) fn claims(world: &World<'_>) -> Vec<Step> {
     claims.filter_map(|claim| apply(world, claim)).collect()
 }
 
-/// StatefulSets: those that are missing, drifted, or have to start or stop. A changed template waits for
-/// its validator's turn, unless nobody votes yet or a person deletes the pods.
+/// Configurations and StatefulSets: those that are missing, drifted, or have to start or stop. A changed
+/// template waits for its validator's turn, and the configuration with it, unless nobody votes yet or a
+/// person deletes the pods.
 pub(super) fn stateful_sets(world: &World<'_>) -> Vec<Step> {
     let anytime = !world.checked.founded
         || world.checked.spec.update.strategy == UpdateStrategy::OnDelete;
     let mut steps = Vec::new();
     for validator in world.changeable() {
         let (desired, live) = world.stateful_set(validator);
-        let manifest = match live {
-            Some(live) if is_going(live) => continue,
+        match live {
+            Some(live) if is_going(live) => {}
             Some(live) if !anytime && !holds_this_template(&desired, live) => {
-                match starts_or_stops(&desired, live) {
-                    Some(manifest) => manifest,
-                    None => continue,
-                }
+                steps.extend(starts_or_stops(&desired, live).map(Step::Apply));
             }
-            _ => desired,
-        };
-        steps.extend(apply(world, manifest));
+            _ => {
+                steps.extend(apply(world, objects::config(world.checked, validator)));
+                steps.extend(apply(world, desired));
+            }
+        }
     }
     steps
 }

@@ -41,8 +41,10 @@ pub(super) fn apply(world: &World<'_>, manifest: Manifest) -> Option<Step> {
 
 /// The place of a step among the others: what a pod needs comes before the pod.
 pub(super) fn place(step: &Step) -> usize {
-    let Step::Apply(manifest) = step else { return Kind::ALL.len() };
-    Kind::ALL.iter().position(|kind| *kind == manifest.kind).unwrap_or(Kind::ALL.len())
+    match step {
+        Step::Apply(manifest) => manifest.kind.rank(),
+        _ => Kind::ALL.len(),
+    }
 }
 
 /// Objects of this cluster that nothing asks for any more. Never a volume, never the genesis, and nothing
@@ -54,6 +56,7 @@ pub(super) fn sweep(world: &World<'_>) -> Vec<Step> {
     keep.insert((Kind::ConfigMap, name.genesis()));
     for validator in &world.checked.spec.validators {
         keep.insert((Kind::StatefulSet, name.validator(&validator.name)));
+        keep.insert((Kind::ConfigMap, name.validator(&validator.name)));
     }
     let unwanted = world.observed.objects.iter().filter(|(key, live)| {
         key.0 != Kind::PersistentVolumeClaim
