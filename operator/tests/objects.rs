@@ -288,12 +288,34 @@ fn json_of_few_words() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Overrides whose lists are where a template has lists, and name what it names.
+fn overrides() -> impl Strategy<Value = Value> {
+    let name = prop::sample::select(vec!["cairn", "data", "other"]);
+    let item = (name, json_of_few_words())
+        .prop_map(|(name, rest)| {
+            let mut item = if rest.is_object() { rest } else { json!({ "secret": rest }) };
+            item["name"] = name.into();
+            item
+        })
+        .boxed();
+    let items = || {
+        prop_oneof![
+            prop::collection::vec(item.clone(), 0..3).prop_map(Value::from),
+            json_of_few_words()
+        ]
+    };
+    let lists = (json_of_few_words(), items(), items()).prop_map(|(metadata, containers, volumes)| {
+        json!({ "metadata": metadata, "spec": { "containers": containers, "volumes": volumes } })
+    });
+    prop_oneof![json_of_few_words(), lists]
+}
+
 proptest! {
     /// Nobody can write an override that takes a pod out of its Service, its budget or its policies, that
     /// gives it another volume, or that ends the operator.
     #[test]
     fn whatever_overrides_say_a_validator_stays_one(
-        overrides in json_of_few_words(),
+        overrides in overrides(),
         configuration in json_of_few_words(),
     ) {
         let mut cluster = cluster("minimal");
