@@ -2,8 +2,12 @@
 //! started once; each test has a namespace of its own.
 #![allow(clippy::disallowed_methods, reason = "these tests wait for real servers")]
 
+mod faults;
+mod kubelet;
 mod objects;
+mod scenarios;
 mod servers;
+mod world;
 
 use servers::shared;
 
