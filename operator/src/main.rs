@@ -15,6 +15,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(cairn_operator::run::command::Arguments),
     /// Print the CRDs as YAML
     Crds,
     /// Print every object that would be written for a cluster
@@ -23,6 +24,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Run(arguments) => arguments.run(),
         Command::Render(arguments) => match arguments.run() {
             Ok(text) => {
                 print!("{text}");

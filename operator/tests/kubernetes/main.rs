@@ -3,6 +3,9 @@
 #![allow(clippy::disallowed_methods, reason = "these tests wait for real servers")]
 
 mod charts;
+mod faults;
+mod kubelet;
 mod objects;
+mod scenarios;
 mod servers;
-
+mod world;
