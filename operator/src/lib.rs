@@ -9,9 +9,12 @@ pub mod reconcile;
 pub mod crd;
 pub mod manifest;
 pub mod names;
+pub mod power;
+pub mod quantity;
 
 pub mod apply;
 pub mod check;
+pub mod health;
 pub mod objects;
 pub mod observe;
 pub mod plan;
@@ -19,3 +22,10 @@ pub mod report;
 
 pub mod render;
 pub mod run;
+
+mod clock;
+mod events;
+pub mod gate;
+pub mod leader;
+pub mod metrics;
+pub mod server;

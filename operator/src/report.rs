@@ -6,8 +6,18 @@ use crate::{
     check::{Checked, Refusal},
     crd::{BlockchainCluster, BlockchainClusterStatus},
     observe::Observed,
-    plan::Plan,
+    plan::{Plan, Step},
 };
+
+mod announce;
+mod certificates;
+mod conditions;
+mod federation;
+mod members;
+mod ready;
+mod work;
+
+pub use announce::{Announcement, announce};
 
 /// What `check` and `plan` came to.
 #[derive(Clone, Debug)]
@@ -25,6 +35,45 @@ pub enum Outcome<'a> {
     },
 }
 
+/// Everything that a report is made from.
+#[derive(Clone, Copy)]
+struct Facts<'a> {
+    cluster: &'a BlockchainCluster,
+    observed: &'a Observed,
+    outcome: &'a Outcome<'a>,
+}
+
+impl<'a> Facts<'a> {
+    /// The spec, when it was fit to be planned for.
+    fn checked(&self) -> Option<&'a Checked> {
+        match self.outcome {
+            Outcome::Planned { checked, .. } => Some(checked),
+            Outcome::Refused(_) => None,
+        }
+    }
+
+    /// What stands in the way of everything.
+    fn refusals(&self) -> &'a [Refusal] {
+        match self.outcome {
+            Outcome::Planned { .. } => &[],
+            Outcome::Refused(refusals) => refusals,
+        }
+    }
+
+    /// Whether the genesis is out, as of now.
+    fn is_founded(&self) -> bool {
+        let published = |step: &Step| matches!(step, Step::Publish(_));
+        match self.outcome {
+            Outcome::Planned { checked, applied, .. } => {
+                checked.founded || applied.done.iter().any(published)
+            }
+            Outcome::Refused(_) => {
+                self.cluster.status.as_ref().is_some_and(|status| status.chain_id.is_some())
+            }
+        }
+    }
+}
+
 /// Pure: the status to publish. Equal to the present one when nothing changed, transition times included.
 #[must_use]
 pub fn report(
@@ -32,29 +81,40 @@ pub fn report(
     observed: &Observed,
     outcome: &Outcome<'_>,
 ) -> BlockchainClusterStatus {
-    let _ = (observed, outcome);
-    cluster.status.clone().unwrap_or_default()
+    let facts = Facts { cluster, observed, outcome };
+    let before = cluster.status.clone().unwrap_or_default();
+    let members = members::members(&facts);
+    let mut status = BlockchainClusterStatus {
+        validators: count(cluster.spec.validators.len()),
+        ready_validators: members::ready(&facts),
+        current_version: members::version(&members),
+        quorum: federation::quorum(&facts),
+        leader: members::leader(&facts),
+        trust: Some(federation::trust(&facts)),
+        certificates: certificates::certificates(&facts),
+        conditions: conditions::conditions(&facts),
+        members,
+        // The rest stays as it was until somebody has planned.
+        observed_generation: before.observed_generation,
+        chain_id: before.chain_id,
+        updated_validators: before.updated_validators,
+        image: before.image,
+        default_image: before.default_image,
+        operation: before.operation,
+    };
+    if let Outcome::Planned { checked, plan, .. } = outcome {
+        status.observed_generation = Some(checked.generation);
+        status.updated_validators = count(plan.updated);
+        status.image = Some(checked.image.clone());
+        status.default_image = Some(checked.default_image.clone());
+        status.operation = plan.operation.clone();
+        if facts.is_founded() {
+            status.chain_id = checked.genesis.as_ref().map(|genesis| genesis.chain().to_string());
+        }
+    }
+    status
 }
 
-/// An Event: a condition that changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announcement {
-    /// Whether it is bad news.
-    pub warning: bool,
-    /// CamelCase.
-    pub reason: String,
-    /// What was being done: the condition's type.
-    pub action: String,
-    /// One sentence.
-    pub note: String,
-}
-
-/// Pure: what changed between two statuses that a person would want to be told.
-#[must_use]
-pub fn announce(
-    before: Option<&BlockchainClusterStatus>,
-    after: &BlockchainClusterStatus,
-) -> Vec<Announcement> {
-    let _ = (before, after);
-    vec![]
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }

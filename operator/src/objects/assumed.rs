@@ -1,11 +1,13 @@
 //! What a spec would be checked to when nobody can look at the world: for `cairn-operator render`, which
 //! works without a cluster, and for tests.
 
+use std::collections::BTreeMap;
+
 use cairn_ledger::genesis::Genesis;
 use kube::{Resource, ResourceExt};
 
 use crate::{
-    check::Checked,
+    check::{Checked, Membership},
     crd::{BlockchainCluster, ImageSpec},
     names::ClusterName,
 };
@@ -24,7 +26,12 @@ impl Checked {
             uid: cluster.uid().unwrap_or_default(),
             generation: cluster.metadata.generation.unwrap_or_default(),
             spec: cluster.spec.clone(),
+            founded: genesis.is_some(),
             genesis,
+            waiting_for: String::new(),
+            membership: Membership::default(),
+            barred: BTreeMap::new(),
+            default_image: image.to_owned(),
             image: self::image(&cluster.spec.image, image),
             approved: false,
         }

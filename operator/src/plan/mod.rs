@@ -3,6 +3,15 @@
 //! [`audit`] says so again of the finished plan, by rules that do not know how it was made.
 
 pub mod audit;
+mod founding;
+mod guard;
+mod need;
+mod update;
+mod validators;
+mod world;
+mod writes;
+
+use world::World;
 
 use crate::{
     check::Checked,
@@ -20,6 +29,8 @@ pub struct Plan {
     pub operation: Option<OperationStatus>,
     /// Where in the work we are, for the report.
     pub progress: Progress,
+    /// How many validators run what the spec says.
+    pub updated: usize,
 }
 
 /// One write.
@@ -109,6 +120,39 @@ impl Plan {
 /// Pure: what should be written next?
 #[must_use]
 pub fn plan(cluster: &BlockchainCluster, checked: &Checked, observed: &Observed) -> Plan {
-    let _ = (cluster, checked, observed);
-    Plan { steps: vec![], operation: None, progress: Progress::Settled }
+    let world = World { cluster, checked, observed };
+    let updated = need::updated(&world);
+    if checked.spec.paused {
+        let operation = world.operation().cloned();
+        return Plan { steps: vec![], operation, progress: Progress::Paused, updated };
+    }
+    let mut applies = writes::surroundings(&world);
+    applies.extend(validators::claims(&world));
+    applies.extend(validators::stateful_sets(&world));
+    applies.sort_by_key(writes::place);
+    // The genesis first: volumes are labelled with its chain, and no label may name what never was.
+    let mut steps: Vec<Step> = founding::publish(&world).into_iter().chain(applies).collect();
+    steps.extend(founding::nudges(&world));
+    steps.extend(writes::sweep(&world));
+    let (change, operation, progress) = next_change(&world);
+    steps.extend(change);
+    Plan { steps, operation, progress, updated }
+}
+
+/// What stops pods, and where that leaves us: read it as a table, the first row that holds decides.
+fn next_change(world: &World<'_>) -> (Vec<Step>, Option<OperationStatus>, Progress) {
+    let Checked { spec, genesis, founded, waiting_for, .. } = world.checked;
+    if spec.suspend {
+        return (vec![], None, Progress::Suspended);
+    }
+    if !founded {
+        // Nobody votes yet, so nobody has to be kept voting.
+        let waiting_for = match genesis {
+            Some(_) => "the validators to read the genesis".to_owned(),
+            None => waiting_for.clone(),
+        };
+        let restarts = founding::restarts(world);
+        return (restarts, None, Progress::Founding { waiting_for });
+    }
+    update::next(world)
 }

@@ -1,0 +1,223 @@
+//! What one validator is like: the words of its pod and its own words together. Pure; `plan` and `report`
+//! read the same answer here, so that nobody is changed for a reason that nobody was told.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateTerminated, ContainerStatus, Pod,
+};
+
+use crate::observe::{NodeReport, Observed};
+
+/// The container of a validator's pod that is the validator.
+const CONTAINER: &str = "cairn";
+/// Words of others are kept to so many characters in a status.
+const WORDS_MAX: usize = 300;
+
+/// One validator, as far as anybody knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Health<'a> {
+    /// Its pod, if there is one.
+    pub pod: Option<&'a Pod>,
+    /// What it said, or why it could not be asked; nothing without a pod to ask.
+    pub said: Option<&'a Result<NodeReport, String>>,
+}
+
+/// Why a validator does not run, as its pod has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// CamelCase, for a condition.
+    pub reason: &'static str,
+    /// One sentence.
+    pub message: String,
+}
+
+impl<'a> Health<'a> {
+    /// That of the validator with this name.
+    #[must_use]
+    pub fn of(observed: &'a Observed, validator: &str) -> Self {
+        Self { pod: observed.pods.get(validator), said: observed.nodes.get(validator) }
+    }
+
+    /// What it says of itself, if it could be asked.
+    #[must_use]
+    pub fn report(&self) -> Option<&'a NodeReport> {
+        self.said.and_then(|said| said.as_ref().ok())
+    }
+
+    /// Whether its pod is there to stay and ready, and it says itself that it serves.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.pod_is_ready() && self.report().is_some_and(|report| report.ready)
+    }
+
+    /// Whether it may sign, and sees enough others to decide with.
+    #[must_use]
+    pub fn votes(&self) -> bool {
+        let says = |report: &NodeReport| report.voting && report.quorum;
+        !self.is_leaving() && self.report().is_some_and(says)
+    }
+
+    /// Whether its vote is certainly not cast: no container of it runs, or it says so itself.
+    #[must_use]
+    pub fn is_certainly_silent(&self) -> bool {
+        !self.runs() || self.report().is_some_and(|report| !report.voting)
+    }
+
+    /// Whether its container runs.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.state().is_some_and(|state| state.running.is_some())
+    }
+
+    /// Whether its pod is being deleted.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_some())
+    }
+
+    /// Its pod's uid.
+    #[must_use]
+    pub fn pod_uid(&self) -> Option<&'a str> {
+        self.pod.and_then(|pod| pod.metadata.uid.as_deref())
+    }
+
+    /// Since when its pod is there.
+    #[must_use]
+    pub fn pod_since(&self) -> Option<Timestamp> {
+        Some(self.pod?.metadata.creation_timestamp.as_ref()?.0)
+    }
+
+    /// Why it does not run, when its pod knows. Nothing while it is only starting.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        if self.pod_is_ready() {
+            return None;
+        }
+        let container = self.container();
+        let state = container.and_then(|container| container.state.as_ref());
+        let last = container.and_then(|container| container.last_state.as_ref());
+        let ended = |state: Option<&'a ContainerState>| state.and_then(|s| s.terminated.as_ref());
+        let waiting = state.and_then(|state| state.waiting.as_ref());
+        if let Some(waiting) = waiting
+            && let Some(reason) = waiting.reason.as_deref().and_then(reason_of_waiting)
+        {
+            let words = waiting.message.as_deref().unwrap_or("it does not say why");
+            return Some(Fault { reason, message: one_line(words) });
+        }
+        if let Some(ended) = ended(state).or_else(|| ended(last)).filter(|e| e.exit_code != 0) {
+            return Some(fault_of_exit(ended));
+        }
+        self.unscheduled()
+    }
+
+    /// Why it is not ready, in one sentence.
+    #[must_use]
+    pub fn why_not_ready(&self) -> String {
+        if let Some(fault) = self.fault() {
+            return format!("{}: {}", fault.reason, fault.message);
+        }
+        match (self.pod, self.said) {
+            (None, _) => "it has no pod".into(),
+            (Some(_), _) if self.is_leaving() => "its pod is being stopped".into(),
+            (Some(_), None) => "its pod has no address yet".into(),
+            (Some(_), Some(Err(why))) => format!("it could not be asked: {}", one_line(why)),
+            (Some(_), Some(Ok(report))) if !report.ready => report
+                .not_ready_because
+                .as_deref()
+                .map_or_else(|| "it does not say why".into(), without_numbers),
+            (Some(_), Some(Ok(_))) => "its pod is not ready yet".into(),
+        }
+    }
+
+    fn pod_is_ready(&self) -> bool {
+        let conditions = self.pod.and_then(|pod| pod.status.as_ref()?.conditions.as_ref());
+        let ready = |c: &k8s_openapi::api::core::v1::PodCondition| {
+            c.type_ == "Ready" && c.status == "True"
+        };
+        !self.is_leaving() && conditions.is_some_and(|conditions| conditions.iter().any(ready))
+    }
+
+    fn container(&self) -> Option<&'a ContainerStatus> {
+        let statuses = self.pod?.status.as_ref()?.container_statuses.as_ref()?;
+        statuses.iter().find(|status| status.name == CONTAINER)
+    }
+
+    fn state(&self) -> Option<&'a ContainerState> {
+        self.container()?.state.as_ref()
+    }
+
+    fn unscheduled(&self) -> Option<Fault> {
+        let conditions = self.pod?.status.as_ref()?.conditions.as_ref()?;
+        let unscheduled = conditions.iter().find(|condition| {
+            condition.type_ == "PodScheduled"
+                && condition.status == "False"
+                && condition.reason.as_deref() == Some("Unschedulable")
+        })?;
+        let words = unscheduled.message.as_deref().unwrap_or("the scheduler does not say why");
+        Some(Fault { reason: "Unschedulable", message: one_line(words) })
+    }
+}
+
+/// How many blocks a validator is behind the best that anybody has seen.
+#[must_use]
+pub fn blocks_behind(observed: &Observed, report: &NodeReport) -> u64 {
+    let reports = observed.nodes.values().filter_map(|said| said.as_ref().ok());
+    let best = reports.map(|report| report.height.max(report.best_peer)).max().unwrap_or(0);
+    best.saturating_sub(report.height)
+}
+
+/// What the kubelet waits for, when it is not just a matter of time.
+fn reason_of_waiting(reason: &str) -> Option<&'static str> {
+    match reason {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull"
+        | "RegistryUnavailable" => Some("ImagePullFailed"),
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            Some("ContainerNotCreated")
+        }
+        _ => None,
+    }
+}
+
+/// The exit codes of `cairn node`, which docs/cli.md promises to keep.
+fn fault_of_exit(ended: &ContainerStateTerminated) -> Fault {
+    let reason = match ended.exit_code {
+        10 => "ConfigRejected",
+        11 => "GenesisMismatch",
+        12 => "VolumeForeignChain",
+        14 => "DiskFull",
+        15 => "StoreCorrupt",
+        16 => "FormatTooNew",
+        17 => "StorageFailed",
+        18 => "KeyMismatch",
+        19 => "SignStateLocked",
+        20 => "SafetyViolated",
+        _ if ended.reason.as_deref() == Some("OOMKilled") => "OutOfMemory",
+        _ => "Crashed",
+    };
+    let last = ended.message.as_deref().unwrap_or_default().trim_end().lines().last();
+    let words = match last {
+        Some(words) if !words.is_empty() => one_line(words),
+        _ => format!("it ended with code {}", ended.exit_code),
+    };
+    Fault { reason, message: words }
+}
+
+/// Somebody else's words, short enough for a status and on one line.
+#[must_use]
+pub fn one_line(words: &str) -> String {
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = words.trim_end_matches('.').to_owned();
+    if words.chars().count() <= WORDS_MAX {
+        return words;
+    }
+    words.chars().take(WORDS_MAX - 1).chain(['…']).collect()
+}
+
+/// A status that names a height would be written again with every block.
+fn without_numbers(words: &str) -> String {
+    let words: Vec<_> = words
+        .split_whitespace()
+        .filter(|word| word.parse::<u64>().is_err())
+        .collect();
+    one_line(&words.join(" "))
+}

@@ -1,0 +1,203 @@
+//! The federation: whether it decides, how much it can lose, whom one has to trust.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Facts,
+    conditions::{Fact, Truth, running, unasked},
+};
+use crate::{crd::TrustStatus, health::Health, manifest::Kind, power::Power};
+
+/// Whether blocks are decided: at least one validator that serves sees a quorum and somebody who leads.
+pub(super) fn available(facts: &Facts<'_>) -> Fact {
+    let name = "Available";
+    if facts.cluster.spec.suspend {
+        return Fact::new(name, Truth::False, "Suspended", "no validator runs");
+    }
+    if !facts.is_founded() {
+        return Fact::new(name, Truth::False, "Founding", "there is no chain yet");
+    }
+    let running = running(facts);
+    let reports = || running.iter().filter_map(|(_, health)| Some((health, health.report()?)));
+    if reports().any(|(health, report)| health.is_ready() && report.quorum) {
+        return Fact::new(name, Truth::True, "QuorumAnswers", "the federation decides");
+    }
+    let starting = |health: &Health<'_>| !matches!(health.said, Some(Err(_)));
+    if reports().next().is_none() && !running.iter().all(|(_, health)| starting(health)) {
+        let why = unasked(&running).unwrap_or_default();
+        return Fact::new(name, Truth::Unknown, "NotAsked", why);
+    }
+    let why = reports().find_map(|(_, report)| report.no_quorum_because.clone());
+    let why = why.unwrap_or_else(|| "no validator serves".into());
+    Fact::new(name, Truth::False, "NoQuorum", crate::health::one_line(&why))
+}
+
+/// What votes now, at least and at most: who could not be asked may or may not.
+struct Votes {
+    power: Power,
+    /// Power of each that surely votes.
+    known: Vec<u64>,
+    /// Power of those of whom nobody knows.
+    unknown: Vec<u64>,
+}
+
+/// Validators elsewhere vote as far as those here can say: while one that serves sees a quorum.
+fn votes(facts: &Facts<'_>) -> Option<Votes> {
+    let genesis = facts.checked()?.genesis.as_ref().filter(|_| facts.is_founded())?;
+    let power = Power::of(genesis);
+    let (mut known, mut unknown, mut elsewhere) = (vec![], vec![], vec![]);
+    let mut anybody_sees_a_quorum = false;
+    for (name, held) in power.iter() {
+        let health = Health::of(facts.observed, name);
+        match health.report() {
+            Some(report) => {
+                anybody_sees_a_quorum |= health.votes();
+                if report.voting && !health.is_leaving() {
+                    known.push(held);
+                }
+            }
+            None if health.runs() => unknown.push(held),
+            None if is_local(facts, name) => {}
+            None => elsewhere.push(held),
+        }
+    }
+    if anybody_sees_a_quorum { &mut known } else { &mut unknown }.extend(elsewhere);
+    Some(Votes { power, known, unknown })
+}
+
+fn is_local(facts: &Facts<'_>, validator: &str) -> bool {
+    let spec = &facts.cluster.spec;
+    let elsewhere = spec.federation.iter().flat_map(|federation| &federation.members);
+    let elsewhere = elsewhere.into_iter().any(|member| member.name == validator);
+    let set = format!("{}-{validator}", facts.cluster.metadata.name.as_deref().unwrap_or_default());
+    !elsewhere
+        && (spec.validators.iter().any(|v| v.name == validator)
+            || facts.observed.objects.contains_key(&(Kind::StatefulSet, set)))
+}
+
+/// Voting power that surely votes, and that is needed: `votes/needed`.
+pub(super) fn quorum(facts: &Facts<'_>) -> Option<String> {
+    let votes = votes(facts)?;
+    Some(format!("{}/{}", votes.known.iter().sum::<u64>(), votes.power.needed()))
+}
+
+pub(super) fn quorum_at_risk(facts: &Facts<'_>) -> Fact {
+    let name = "QuorumAtRisk";
+    if facts.cluster.spec.suspend {
+        return Fact::new(name, Truth::Unknown, "Suspended", "no validator runs");
+    }
+    let Some(Votes { power, known, unknown }) = votes(facts) else {
+        let founding = "there is no chain yet";
+        return Fact::new(name, Truth::Unknown, "NotFounded", founding);
+    };
+    // The strongest one lost: what is left then?
+    let left = |votes: &[u64]| {
+        votes.iter().sum::<u64>() - votes.iter().max().copied().unwrap_or(0)
+    };
+    let most: Vec<u64> = known.iter().chain(&unknown).copied().collect();
+    let (total, needed) = (power.total, power.needed());
+    let all: Vec<u64> = power.iter().map(|(_, held)| held).collect();
+    if power.is_quorum(left(&known)) {
+        return Fact::new(name, Truth::False, "Spare", "any one validator may be lost");
+    }
+    if power.is_quorum(left(&most)) {
+        let why = unasked(&running(facts)).unwrap_or_default();
+        return Fact::new(name, Truth::Unknown, "NotAsked", why);
+    }
+    let votes: u64 = known.iter().sum();
+    if !power.is_quorum(votes) {
+        let message = format!("{votes} of {total} voting power votes, {needed} is needed");
+        return Fact::new(name, Truth::True, "NoQuorum", message);
+    }
+    if !power.is_quorum(left(&all)) {
+        let message = format!(
+            "even when everybody votes, the loss of one stops writes: {needed} of {total} voting power is needed"
+        );
+        return Fact::new(name, Truth::True, "NoSpare", message);
+    }
+    let message = format!(
+        "one more loss stops writes: {votes} of {total} voting power votes, {needed} is needed"
+    );
+    Fact::new(name, Truth::True, "OneMoreLoss", message)
+}
+
+/// Each validator of the federation, its power, and who administers it.
+fn domains(facts: &Facts<'_>) -> Vec<(String, u64, String)> {
+    let spec = &facts.cluster.spec;
+    let here = spec.federation.as_ref().map_or("self", |f| f.admin_domain.as_str());
+    let members = || spec.federation.iter().flat_map(|federation| &federation.members);
+    let genesis = facts.checked().and_then(|checked| checked.genesis.as_ref());
+    let Some(genesis) = genesis else {
+        let own = spec.validators.iter().map(|v| (v.name.clone(), u64::from(v.power), here.into()));
+        let others = members().map(|m| (m.name.clone(), u64::from(m.power), m.admin_domain.clone()));
+        return own.chain(others).collect();
+    };
+    let domain = |name: &str| {
+        let member = members().find(|member| member.name == name);
+        member.map_or(here, |member| member.admin_domain.as_str()).to_owned()
+    };
+    genesis.validators().iter().map(|v| (v.name.clone(), v.power, domain(&v.name))).collect()
+}
+
+pub(super) fn trust(facts: &Facts<'_>) -> TrustStatus {
+    let validators = domains(facts);
+    let total: u64 = validators.iter().map(|(_, power, _)| power).sum();
+    let mut held: BTreeMap<&str, u64> = BTreeMap::new();
+    for (_, power, domain) in &validators {
+        *held.entry(domain).or_default() += power;
+    }
+    let largest = held.values().max().copied().unwrap_or(0);
+    let tolerated = total.saturating_sub(1) / 3;
+    TrustStatus {
+        validators: super::count(validators.len()),
+        admin_domains: super::count(held.len()),
+        largest_domain: format!("{largest}/{total}"),
+        byzantine_tolerated: u32::try_from(tolerated).unwrap_or(u32::MAX),
+        byzantine_effective: largest <= tolerated,
+    }
+}
+
+/// Whether no single organisation can stop or fork the chain.
+pub(super) fn trusted(facts: &Facts<'_>) -> Fact {
+    let name = "FederationTrust";
+    let trust = trust(facts);
+    let TrustStatus { admin_domains, largest_domain, byzantine_tolerated, .. } = &trust;
+    if *byzantine_tolerated == 0 {
+        let message = "NoByzantineTolerance: with so little voting power nobody may lie or be lost; four validators are the least that tolerate one";
+        return Fact::new(name, Truth::False, "NoByzantineTolerance", message);
+    }
+    if *admin_domains <= 1 {
+        let message = "one organisation administers every validator: the chain is as trustworthy as it is";
+        return Fact::new(name, Truth::False, "SingleAdminDomain", message);
+    }
+    if !trust.byzantine_effective {
+        let message = format!(
+            "one organisation administers {largest_domain} of the voting power, at most {byzantine_tolerated} can be tolerated"
+        );
+        return Fact::new(name, Truth::False, "DominantAdminDomain", message);
+    }
+    Fact::new(name, Truth::True, "Federated", "no single organisation can stop or fork the chain")
+}
+
+pub(super) fn membership(facts: &Facts<'_>) -> Fact {
+    let name = "MembershipChangePending";
+    let Some(checked) = facts.checked() else {
+        return Fact::new(name, Truth::Unknown, "NotChecked", "the spec could not be checked");
+    };
+    if checked.membership.is_settled() {
+        let message = "the spec names the validators that there are";
+        return Fact::new(name, Truth::False, "AsFounded", message);
+    }
+    let of = &checked.membership;
+    let mut elections = Vec::new();
+    elections.extend(of.pending.iter().map(|name| format!("admit {name}")));
+    elections.extend(of.removing.iter().map(|name| format!("let {name} go")));
+    elections.extend(of.reweighted.iter().map(|(name, is, wanted)| {
+        format!("change the power of {name} from {is} to {wanted}")
+    }));
+    let message = format!(
+        "the federation has to vote first, and no election is open, to {}; nothing is created or removed until then",
+        elections.join(", to ")
+    );
+    Fact::new(name, Truth::True, "ElectionMissing", message)
+}
