@@ -13,7 +13,7 @@ use cairn_operator::{
     crd::BlockchainCluster,
     manifest::{Kind, Manifest},
     names::{ANNOTATION_CONFIG, ANNOTATION_TEMPLATE},
-    objects::{config, image, stateful_set, surroundings, template_hash},
+    objects::{config, stateful_set, surroundings, template_hash},
     render::{manifests, parse, render},
 };
 use proptest::prelude::*;
@@ -150,24 +150,6 @@ fn stopped_validators_have_no_replicas() {
     assert_eq!(replicas("minimal"), [1, 1, 1, 1]);
     assert_eq!(replicas("suspended"), [0, 0, 0, 0]);
     assert_eq!(replicas("founded"), [1, 0, 1], "alice, bob, carol; erin waits for her election");
-}
-
-#[test]
-fn an_image_is_what_is_written_of_it_and_the_rest_as_it_was() {
-    #[rustfmt::skip]
-    let table = [
-        (json!({}),                                 "r:5000/cairn:1",      "r:5000/cairn:1"),
-        (json!({"tag": "2"}),                       "r:5000/cairn:1",      "r:5000/cairn:2"),
-        (json!({"tag": "2"}),                       "r:5000/cairn",        "r:5000/cairn:2"),
-        (json!({"digest": "sha256:b"}),             "cairn:1@sha256:a",    "cairn@sha256:b"),
-        (json!({"tag": "2", "digest": "sha256:b"}), "cairn:1",             "cairn:2@sha256:b"),
-        (json!({"repository": "mirror:5000/cairn"}), "r/cairn:1@sha256:a", "mirror:5000/cairn:1@sha256:a"),
-        (json!({"repository": "other/cairn", "tag": "3"}), "cairn:1@sha256:a", "other/cairn:3"),
-        (json!({"pullPolicy": "Always"}),           "cairn:1",             "cairn:1"),
-    ];
-    for (spec, fallback, whole) in table {
-        assert_eq!(image(&serde_json::from_value(spec).unwrap(), fallback), whole);
-    }
 }
 
 /// The leaves of a TOML document, as `api.tls.key`.

@@ -7,8 +7,8 @@ use cairn_ledger::genesis::Genesis;
 use kube::{Resource, ResourceExt};
 
 use crate::{
-    check::{Checked, Membership},
-    crd::{BlockchainCluster, ImageSpec},
+    check::{Checked, Membership, image::resolve},
+    crd::BlockchainCluster,
     names::ClusterName,
 };
 
@@ -32,32 +32,8 @@ impl Checked {
             membership: Membership::default(),
             barred: BTreeMap::new(),
             default_image: image.to_owned(),
-            image: self::image(&cluster.spec.image, image),
+            image: resolve(&cluster.spec.image, image),
             approved: false,
         }
     }
-}
-
-/// An image, whole: what a spec leaves open is as in `base`. One that names a mirror keeps tag and digest;
-/// a tag or digest of its own stands without those of `base`, which would name something else.
-#[must_use]
-pub fn image(spec: &ImageSpec, base: &str) -> String {
-    let ImageSpec { repository, tag, digest, pull_policy: _, pull_secrets: _ } = spec;
-    let (usual, version) = split(base);
-    let mut image = repository.as_deref().unwrap_or(usual).to_owned();
-    if let Some(tag) = tag {
-        image = format!("{image}:{tag}");
-    }
-    if let Some(digest) = digest {
-        image = format!("{image}@{digest}");
-    }
-    if tag.is_none() && digest.is_none() { image + version } else { image }
-}
-
-/// Repository, and tag or digest with the character before it. A colon before the last slash is that of
-/// the registry's port.
-fn split(image: &str) -> (&str, &str) {
-    let name = image.rfind('/').map_or(0, |slash| slash + 1);
-    let version = image[name..].find([':', '@']);
-    image.split_at(version.map_or(image.len(), |version| name + version))
 }

@@ -18,7 +18,6 @@ mod validator;
 
 use serde_json::{Value, json};
 
-pub use assumed::image;
 pub use validator::{claim, config, genesis, stateful_set, template_hash};
 
 use crate::{

@@ -120,8 +120,7 @@ fn port_of_url(url: &str) -> Option<u16> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let usual = if scheme == "http" { 80 } else { 443 };
-    // What follows the last colon of `[::1]` is no port.
-    Some(if authority.ends_with(']') { usual } else { port_of(authority).unwrap_or(usual) })
+    Some(port_of(authority).unwrap_or(usual))
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::{assumed::image, config::cairn_toml, overrides, unless_empty};
+use super::{config::cairn_toml, overrides, unless_empty};
 use crate::{
-    check::Checked,
+    check::{Checked, image::resolve},
     crd::{AntiAffinity, ApiTlsSpec, ImageSpec, PullPolicy, ValidatorSpec},
     manifest::short_hash,
     names::{
@@ -89,7 +89,7 @@ fn container(checked: &Checked, validator: &ValidatorSpec, files: &[File]) -> Va
     let ask = |path: &str| json!({ "path": path, "port": "admin" });
     json!({
         "name": CONTAINER,
-        "image": own.map_or_else(|| checked.image.clone(), |own| image(own, &checked.image)),
+        "image": own.map_or_else(|| checked.image.clone(), |own| resolve(own, &checked.image)),
         "imagePullPolicy": pull_policy.unwrap_or(PullPolicy::IfNotPresent),
         "command": ["cairn", "node", "--config", format!("{}/{CONFIG_KEY}", mounts::CONFIG)],
         "ports": [

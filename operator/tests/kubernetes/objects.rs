@@ -1,6 +1,7 @@
 //! Every manifest, as a real API server takes it: accepted as it is written, with no field that it does
 //! not know, under the strictest Pod Security; and read back without a difference, which is what keeps an
 //! idle cluster from being written to.
+#![expect(clippy::unwrap_used, reason = "all of this is a test: what must not happen ends it")]
 
 use std::{fs, path::Path};
 
