@@ -141,7 +141,11 @@ fn keys_available(facts: &Facts<'_>) -> Fact {
     if let Some(refused) = refused(facts, name) {
         return refused;
     }
-    if facts.cluster.spec.suspend {
+    let barred = facts.checked().into_iter().flat_map(|checked| checked.barred.values());
+    if let Some(lost) = barred.into_iter().find(|refusal| refusal.reason == "VolumeLost") {
+        return Fact::new(name, Truth::False, lost.reason, lost.to_string());
+    }
+    if facts.is_stopped() {
         return Fact::new(name, Truth::Unknown, "Suspended", "nobody runs who could be asked");
     }
     let running = running(facts);
@@ -151,7 +155,6 @@ fn keys_available(facts: &Facts<'_>) -> Fact {
             return Fact::new(name, Truth::False, "KeyMismatch", message);
         }
     }
-    let genesis = facts.checked().and_then(|checked| checked.genesis.as_ref());
     let keyless = |report: &NodeReport| report.consensus_key.is_empty();
     for (validator, health) in &running {
         let Some(report) = health.report() else { continue };
@@ -159,7 +162,7 @@ fn keys_available(facts: &Facts<'_>) -> Fact {
             let message = format!("{validator} shows no key yet");
             return Fact::new(name, Truth::False, "Founding", message);
         }
-        let founder = genesis.and_then(|g| g.validators().iter().find(|v| v.name == *validator));
+        let founder = facts.genesis.and_then(|g| g.validators().iter().find(|v| v.name == *validator));
         if let Some(founder) = founder
             && founder.consensus_key.to_string() != report.consensus_key
         {
@@ -257,6 +260,9 @@ fn suspended(facts: &Facts<'_>) -> Fact {
         return Fact::new(name, Truth::False, "Active", "validators run");
     }
     match facts.observed.pods.len() {
+        1.. if facts.cluster.spec.paused => {
+            Fact::new(name, Truth::False, "Paused", "spec.suspend waits: spec.paused wins")
+        }
         0 => Fact::new(name, Truth::True, "Suspended", "spec.suspend: every validator is stopped, its volume kept"),
         _ => Fact::new(name, Truth::True, "Suspending", "spec.suspend: validators are being stopped"),
     }

@@ -4,8 +4,11 @@
 
 mod nodes;
 
+pub(crate) use nodes::keys;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use cairn_ledger::genesis::Genesis;
 use cairn_operator::{
     apply::Applied,
     check::{Checked, check},
@@ -39,6 +42,8 @@ pub(crate) struct World {
     /// Validators elsewhere that are down.
     pub(crate) down: BTreeSet<String>,
     pub(crate) leader: Option<String>,
+    /// The genesis that the nodes have read, and keep.
+    genesis: Option<Genesis>,
     made: u64,
 }
 
@@ -70,6 +75,7 @@ impl World {
             broken: BTreeMap::new(),
             down: BTreeSet::new(),
             leader: None,
+            genesis: None,
             made: 0,
         }
     }
