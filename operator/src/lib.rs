@@ -22,3 +22,10 @@ pub mod report;
 
 pub mod render;
 pub mod run;
+
+mod clock;
+mod events;
+pub mod gate;
+pub mod leader;
+pub mod metrics;
+pub mod server;

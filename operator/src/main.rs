@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use kube::CustomResourceExt;
 
 /// Runs ledgers of BlockchainCluster objects.
 #[derive(Debug, Parser)]
@@ -15,6 +14,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(cairn_operator::run::command::Arguments),
     /// Print the CRDs as YAML
     Crds,
     /// Print every object that would be written for a cluster
@@ -23,6 +23,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Run(arguments) => arguments.run(),
         Command::Render(arguments) => match arguments.run() {
             Ok(text) => {
                 print!("{text}");
@@ -34,16 +35,8 @@ fn main() -> ExitCode {
             }
         },
         Command::Crds => {
-            match serde_saphyr::to_string(&cairn_operator::crd::BlockchainCluster::crd()) {
-                Ok(text) => {
-                    print!("{text}");
-                    ExitCode::SUCCESS
-                }
-                Err(error) => {
-                    eprintln!("{error}");
-                    ExitCode::FAILURE
-                }
-            }
+            print!("{}", cairn_operator::crd::definition::yaml());
+            ExitCode::SUCCESS
         }
     }
 }

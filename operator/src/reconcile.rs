@@ -1,45 +1,54 @@
 //! One pass over one cluster. Read it from top to bottom: it is the whole of what the operator does.
 
-use std::{sync::Arc, time::Duration};
-
-use kube::runtime::controller::Action;
+use std::time::Duration;
 
 use crate::{
     check::check,
-    crd::BlockchainCluster,
-    plan::{audit::audit, plan},
+    names::ClusterName,
+    plan::{Progress, audit::audit, plan},
     report::{Outcome, report},
-    run::{Context, ReconcileError},
+    run::{Context, ReconcileError, queue::Pass},
 };
 
 /// How often a cluster is looked at when nothing happens: validators change without Kubernetes noticing.
-const LOOK: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_secs(30);
+/// How often, while something is under way.
+const LOOK_CLOSELY: Duration = Duration::from_secs(5);
 
 /// Brings one cluster one step nearer to its spec, and says how it is.
 ///
 /// # Errors
 /// Trouble that is worth another try; the caller backs off.
-pub async fn reconcile(
-    cluster: Arc<BlockchainCluster>,
-    context: Arc<Context>,
-) -> Result<Action, ReconcileError> {
-    let observed = context.observe(&cluster).await?;
+pub async fn reconcile(name: &ClusterName, context: &Context) -> Result<Pass, ReconcileError> {
+    let Some((mut cluster, mut observed)) = context.observe(name).await? else {
+        return Ok(Pass::Over);
+    };
+    let disrupts = |checked| plan(&cluster, &checked, &observed).is_disruptive();
+    if check(&cluster, &observed).is_ok_and(disrupts) {
+        // What stops a validator is decided by what is there now: the watches may be behind.
+        let Some(fresh) = context.observe_fresh(name).await? else { return Ok(Pass::Over) };
+        (cluster, observed) = fresh;
+    }
     let checked = match check(&cluster, &observed) {
         Ok(checked) => checked,
         Err(refusals) => {
             let status = report(&cluster, &observed, &Outcome::Refused(&refusals));
-            context.publish(&cluster, status).await?;
-            return Ok(Action::requeue(LOOK));
+            context.publish(name, &cluster, status).await?;
+            return Ok(Pass::Settled(LOOK));
         }
     };
     let plan = plan(&cluster, &checked, &observed);
     audit(&plan, &checked, &observed)?;
-    let applied = context.apply(&cluster, &plan).await;
+    let applied = context.apply(name, &observed, &plan).await;
     let outcome = Outcome::Planned { checked: &checked, plan: &plan, applied: &applied };
     let status = report(&cluster, &observed, &outcome);
-    context.publish(&cluster, status).await?;
-    match applied.failed {
-        Some((_, error)) => Err(ReconcileError::Apply(error)),
-        None => Ok(Action::requeue(LOOK)),
+    let told = context.publish(name, &cluster, status).await?;
+    match (applied.failed, plan.progress) {
+        (Some((_, error)), _) => Err(ReconcileError::Apply(error)),
+        (None, _) if told || !applied.done.is_empty() => Ok(Pass::Written),
+        (None, Progress::Settled | Progress::Paused | Progress::Suspended) => {
+            Ok(Pass::Settled(LOOK))
+        }
+        (None, _) => Ok(Pass::Settled(LOOK_CLOSELY)),
     }
 }

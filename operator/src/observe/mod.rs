@@ -1,6 +1,12 @@
 //! What is there: the objects that carry the cluster's label, its pods, and what each validator says about
 //! itself on its admin port. A fact that could not be observed is an error here, never an old value.
 
+pub(crate) mod cache;
+mod keep;
+pub(crate) mod look;
+pub(crate) mod probe;
+pub(crate) mod watch;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;

@@ -213,6 +213,8 @@ impl Servers {
                 "--kube-api-qps=500",
                 "--kube-api-burst=1000",
                 "--leader-elect=false",
+                // There are no nodes: these would take pods away that are on one.
+                "--controllers=*,-pod-garbage-collector-controller,-node-lifecycle-controller",
                 "--bind-address=127.0.0.1",
                 "--secure-port=0",
                 &format!("--flex-volume-plugin-dir={}", self.directory.join("flex").display()),

@@ -1,0 +1,201 @@
+//! What a pass needs of the world, and why a pass can fail.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use kube::Client;
+use tracing::{debug, info, warn};
+
+use super::Settings;
+use crate::{
+    apply::{self, Applied, ApplyError},
+    crd::{BlockchainCluster, BlockchainClusterStatus},
+    events::Announcer,
+    gate::NotLeading,
+    names::ClusterName,
+    observe::{Observed, cache::Written, look::Look, probe::Prober, watch::Watches},
+    plan::{Plan, Step, audit::Violation},
+    report::announce,
+};
+
+/// How long the watches have to show what the pass before wrote. After that the API server is asked.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
+/// A cluster as it was read, and what was seen of it.
+pub(crate) type Seen = (Arc<BlockchainCluster>, Observed);
+
+/// What a pass needs of the world.
+pub struct Context {
+    client: Client,
+    watches: Arc<Watches>,
+    prober: Prober,
+    announcer: Announcer,
+    default_image: String,
+    /// What the last pass over each cluster wrote.
+    written: Mutex<HashMap<ClusterName, Vec<Written>>>,
+}
+
+/// Why a pass has to be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The API server did not answer, or not as it should.
+    #[error("cannot {doing}: {source}")]
+    Kubernetes {
+        /// What was being done.
+        doing: &'static str,
+        /// What it said.
+        source: Box<kube::Error>,
+    },
+    /// A step was not carried out.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The plan broke a rule: a bug of the operator, which did nothing.
+    #[error("this is a bug of the operator, nothing was changed: {0}")]
+    Audit(#[from] Violation),
+}
+
+impl ReconcileError {
+    /// What kind it is, how long to wait, and how long at most.
+    pub(super) fn weight(&self) -> (&'static str, Duration, Duration) {
+        let seconds = Duration::from_secs;
+        match self {
+            Self::Kubernetes { source, .. } if is_not_leading(source) => {
+                ("lost", seconds(1), seconds(1))
+            }
+            Self::Kubernetes { .. } | Self::Apply(ApplyError::Trouble { .. }) => {
+                ("trouble", Duration::from_millis(250), seconds(30))
+            }
+            // The next edit wakes it at once; until then, quotas and policies may change.
+            Self::Apply(ApplyError::Refused { .. }) => ("refused", seconds(5), seconds(300)),
+            Self::Apply(ApplyError::NameConflict(_)) => ("conflict", seconds(10), seconds(120)),
+            Self::Audit(_) => ("bug", seconds(60), seconds(600)),
+        }
+    }
+}
+
+fn is_not_leading(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Service(error) if error.is::<NotLeading>())
+}
+
+impl Context {
+    pub(super) fn new(
+        client: Client,
+        watches: Arc<Watches>,
+        prober: Prober,
+        settings: &Settings,
+    ) -> Self {
+        let announcer = Announcer::new(client.clone(), &settings.identity);
+        let default_image = settings.default_image.clone();
+        Self { client, watches, prober, announcer, default_image, written: Mutex::default() }
+    }
+
+    pub(super) fn generation(&self, name: &ClusterName) -> Option<i64> {
+        self.watches.cache.cluster(name)?.metadata.generation
+    }
+
+    /// What is there, or nothing when the cluster is gone or going. It is never older than what the pass
+    /// before wrote.
+    pub(crate) async fn observe(&self, name: &ClusterName) -> Result<Option<Seen>, ReconcileError> {
+        let written = self.written().get(name).cloned().unwrap_or_default();
+        let caught_up = self.watches.cache.has_seen(name, &written);
+        if tokio::time::timeout(CATCH_UP, caught_up).await.is_err() {
+            debug!(cluster = %name, ?written, "the watches are behind: asks the API server");
+            return self.observe_fresh(name).await;
+        }
+        self.written().remove(name);
+        let Some(cluster) = self.watches.cache.cluster(name) else { return Ok(None) };
+        if cluster.metadata.deletion_timestamp.is_some() {
+            return Ok(None);
+        }
+        let observed = self.look().cached(&cluster).await.map_err(reading)?;
+        Ok(Some((cluster, observed)))
+    }
+
+    /// The same, asked of the API server.
+    pub(crate) async fn observe_fresh(
+        &self,
+        name: &ClusterName,
+    ) -> Result<Option<Seen>, ReconcileError> {
+        let seen = self.look().fresh(name).await.map_err(reading)?;
+        Ok(seen.filter(|(cluster, _)| cluster.metadata.deletion_timestamp.is_none()))
+    }
+
+    /// Carries out a plan.
+    pub(crate) async fn apply(
+        &self,
+        name: &ClusterName,
+        observed: &Observed,
+        plan: &Plan,
+    ) -> Applied {
+        let (applied, written) = apply::apply(&self.client, name, observed, plan).await;
+        for step in &applied.done {
+            info!(step = %described(step), "done");
+        }
+        self.wrote(name, written);
+        applied
+    }
+
+    /// Publishes the status and what is new in it. Whether there was anything new.
+    pub(crate) async fn publish(
+        &self,
+        name: &ClusterName,
+        cluster: &BlockchainCluster,
+        status: BlockchainClusterStatus,
+    ) -> Result<bool, ReconcileError> {
+        if cluster.status.as_ref() == Some(&status) {
+            return Ok(false);
+        }
+        let written = apply::write_status(&self.client, name, cluster, &status).await;
+        let written = written.map_err(|error| ReconcileError::Kubernetes {
+            doing: "publish the status",
+            source: Box::new(error),
+        })?;
+        self.wrote(name, vec![written]);
+        let announcements = announce(cluster.status.as_ref(), &status);
+        for a in &announcements {
+            match a.warning {
+                true => warn!(reason = a.reason, action = a.action, "{}", a.note),
+                false => info!(reason = a.reason, action = a.action, "{}", a.note),
+            }
+        }
+        self.announcer.tell(cluster, announcements).await;
+        Ok(true)
+    }
+
+    fn look(&self) -> Look<'_> {
+        Look {
+            client: &self.client,
+            cache: &self.watches.cache,
+            prober: &self.prober,
+            installed: self.watches.installed(),
+            default_image: &self.default_image,
+        }
+    }
+
+    fn written(&self) -> std::sync::MutexGuard<'_, HashMap<ClusterName, Vec<Written>>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wrote(&self, name: &ClusterName, written: Vec<Written>) {
+        if !written.is_empty() {
+            self.written().entry(name.clone()).or_default().extend(written);
+        }
+    }
+}
+
+fn reading(error: kube::Error) -> ReconcileError {
+    ReconcileError::Kubernetes { doing: "look at the cluster", source: Box::new(error) }
+}
+
+fn described(step: &Step) -> String {
+    match step {
+        Step::Apply(manifest) => format!("apply {} {}", manifest.kind.names().1, manifest.name),
+        Step::Publish(manifest) => format!("publish {}", manifest.name),
+        Step::Sweep { kind, name, .. } => format!("sweep {} {name}", kind.names().1),
+        Step::RestartPod { pod, .. } => format!("restart {pod}"),
+        Step::Nudge { pod, .. } => format!("nudge {pod}"),
+    }
+}

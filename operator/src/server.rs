@@ -1,0 +1,71 @@
+//! The operator's own port: `/livez`, `/readyz`, `/metrics`. Being alive never depends on the API server:
+//! a restart would not bring it back.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use tokio::net::TcpListener;
+
+use crate::metrics::Metrics;
+
+/// What the process is waiting for, if anything: what `/readyz` says.
+#[derive(Debug)]
+pub struct Readiness(Mutex<Option<String>>);
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(Mutex::new(Some("starting".into())))
+    }
+}
+
+impl Readiness {
+    /// Waits for something: one sentence.
+    pub fn waits(&self, sentence: impl Into<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sentence.into());
+    }
+
+    /// Works, or stands by to.
+    pub fn works(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// What it waits for.
+    #[must_use]
+    pub fn waiting_for(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[derive(Clone)]
+struct Shared {
+    readiness: Arc<Readiness>,
+    metrics: Arc<Metrics>,
+}
+
+/// Answers until it is dropped.
+///
+/// # Errors
+/// The port is gone.
+pub async fn serve(
+    listener: TcpListener,
+    readiness: Arc<Readiness>,
+    metrics: Arc<Metrics>,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(render))
+        .with_state(Shared { readiness, metrics });
+    axum::serve(listener, router).await
+}
+
+async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
+    match shared.readiness.waiting_for() {
+        None => (StatusCode::OK, "ok\n".into()),
+        Some(sentence) => (StatusCode::SERVICE_UNAVAILABLE, format!("{sentence}\n")),
+    }
+}
+
+async fn render(State(shared): State<Shared>) -> impl IntoResponse {
+    ([("content-type", "text/plain; version=0.0.4")], shared.metrics.render())
+}
