@@ -129,6 +129,12 @@ impl<'a> Health<'a> {
         }
     }
 
+    /// Whether it serves as far as its kubelet knows, and could not be asked itself.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.pod_is_ready() && matches!(self.said, Some(Err(_)))
+    }
+
     fn pod_is_ready(&self) -> bool {
         let conditions = self.pod.and_then(|pod| pod.status.as_ref()?.conditions.as_ref());
         let ready = |c: &k8s_openapi::api::core::v1::PodCondition| {

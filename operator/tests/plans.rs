@@ -1,6 +1,8 @@
 //! Runs every script in `tests/plans`: a world is told what happens, and the operator's passes over it are
 //! written down. `UPDATE_GOLDENFILES=1` rewrites the expected output; read the diff before committing it.
 
+#[path = "plans_world/properties.rs"]
+mod properties;
 #[path = "plans_world/mod.rs"]
 mod world;
 
@@ -37,6 +39,8 @@ enum Command {
     Break { validator: String, how: String },
     /// Its trouble ends.
     Mend(String),
+    /// A validator of another organisation, in the spec.
+    Member { name: String, domain: String },
     /// A validator elsewhere goes down, or comes up.
     Down(String),
     Up(String),
@@ -98,8 +102,12 @@ impl Runner for Script {
             Command::Drift { kind, name, pointer, value } => {
                 let live = world.objects.get_mut(&(kind_of(kind)?, name.clone()));
                 let live = live.ok_or_else(|| format!("there is no {kind} {name}"))?;
-                put(live, pointer, value)?;
+                match value.as_str() {
+                    "foreign" => put(live, pointer, &json!(foreign()).to_string())?,
+                    value => put(live, pointer, value)?,
+                }
             }
+            Command::Member { name, domain } => member(world, name, domain)?,
             Command::Cluster(_) => unreachable!("done above"),
         }
         Ok(String::new())
@@ -145,6 +153,30 @@ fn put(at: &mut Value, pointer: &str, value: &str) -> Result<(), Box<dyn Error>>
     Ok(())
 }
 
+/// Somebody else's validator joins the spec.
+fn member(world: &mut World, name: &str, domain: &str) -> Result<(), Box<dyn Error>> {
+    let [consensus, of_member] = world::keys(name);
+    let mut spec = serde_json::to_value(&world.cluster.spec)?;
+    let federation = &mut spec["federation"];
+    federation["adminDomain"] = "acme".into();
+    let mut members = federation["members"].as_array().cloned().unwrap_or_default();
+    members.push(json!({
+        "name": name, "consensusKey": consensus, "memberKey": of_member,
+        "endpoint": format!("{name}.example:9987"), "adminDomain": domain,
+    }));
+    federation["members"] = members.into();
+    world.cluster.spec = serde_json::from_value(spec)?;
+    Ok(())
+}
+
+/// Another chain's document.
+fn foreign() -> String {
+    let mut world = World::new(json!({ "validators": [{ "name": "mallory" }] }));
+    world.settle(|_, _| {}).expect("it comes to rest");
+    let published = &world.objects[&(Kind::ConfigMap, "demo-genesis".to_owned())];
+    published["data"]["genesis.json"].as_str().expect("a document").to_owned()
+}
+
 /// The federation's document: `own`, made of the keys that the validators show; or the text itself.
 fn reference(world: &mut World, text: &str) -> Result<(), Box<dyn Error>> {
     world.reference = Some(match text {
@@ -154,6 +186,7 @@ fn reference(world: &mut World, text: &str) -> Result<(), Box<dyn Error>> {
             let checked = cairn_operator::check::check(&cluster, &world.observe());
             checked.map_err(|r| format!("{r:?}"))?.genesis.ok_or("not all keys are shown")?.to_json()
         }
+        "foreign" => foreign(),
         other => other.to_owned(),
     });
     Ok(())

@@ -128,6 +128,9 @@ fn initialized(facts: &Facts<'_>) -> Fact {
     if facts.is_founded() {
         return Fact::new(name, Truth::True, "GenesisPublished", "the chain has its genesis");
     }
+    if let Some(first) = facts.refusals().first() {
+        return Fact::new(name, Truth::False, first.reason, first.to_string());
+    }
     let waiting_for = facts.checked().map_or("", |checked| checked.waiting_for.as_str());
     let message = match waiting_for {
         "" => "the genesis is not published yet".to_owned(),
@@ -141,7 +144,11 @@ fn keys_available(facts: &Facts<'_>) -> Fact {
     if let Some(refused) = refused(facts, name) {
         return refused;
     }
-    if facts.cluster.spec.suspend {
+    let barred = facts.checked().into_iter().flat_map(|checked| checked.barred.values());
+    if let Some(lost) = barred.into_iter().find(|refusal| refusal.reason == "VolumeLost") {
+        return Fact::new(name, Truth::False, lost.reason, lost.to_string());
+    }
+    if facts.is_stopped() {
         return Fact::new(name, Truth::Unknown, "Suspended", "nobody runs who could be asked");
     }
     let running = running(facts);
@@ -151,7 +158,6 @@ fn keys_available(facts: &Facts<'_>) -> Fact {
             return Fact::new(name, Truth::False, "KeyMismatch", message);
         }
     }
-    let genesis = facts.checked().and_then(|checked| checked.genesis.as_ref());
     let keyless = |report: &NodeReport| report.consensus_key.is_empty();
     for (validator, health) in &running {
         let Some(report) = health.report() else { continue };
@@ -159,7 +165,7 @@ fn keys_available(facts: &Facts<'_>) -> Fact {
             let message = format!("{validator} shows no key yet");
             return Fact::new(name, Truth::False, "Founding", message);
         }
-        let founder = genesis.and_then(|g| g.validators().iter().find(|v| v.name == *validator));
+        let founder = facts.genesis.and_then(|g| g.validators().iter().find(|v| v.name == *validator));
         if let Some(founder) = founder
             && founder.consensus_key.to_string() != report.consensus_key
         {
@@ -257,6 +263,9 @@ fn suspended(facts: &Facts<'_>) -> Fact {
         return Fact::new(name, Truth::False, "Active", "validators run");
     }
     match facts.observed.pods.len() {
+        1.. if facts.cluster.spec.paused => {
+            Fact::new(name, Truth::False, "Paused", "spec.suspend waits: spec.paused wins")
+        }
         0 => Fact::new(name, Truth::True, "Suspended", "spec.suspend: every validator is stopped, its volume kept"),
         _ => Fact::new(name, Truth::True, "Suspending", "spec.suspend: validators are being stopped"),
     }

@@ -77,7 +77,7 @@ pub(super) fn degraded(facts: &Facts<'_>) -> Fact {
             ApplyError::Trouble { .. } => {}
         }
     }
-    if checked.spec.suspend {
+    if checked.spec.suspend && !checked.spec.paused {
         return Fact::new(name, Truth::False, "Suspended", "no validator is meant to run");
     }
     let mut running = running(facts);

@@ -4,8 +4,11 @@
 
 mod nodes;
 
+pub(crate) use nodes::keys;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use cairn_ledger::genesis::Genesis;
 use cairn_operator::{
     apply::Applied,
     check::{Checked, check},
@@ -39,6 +42,8 @@ pub(crate) struct World {
     /// Validators elsewhere that are down.
     pub(crate) down: BTreeSet<String>,
     pub(crate) leader: Option<String>,
+    /// The genesis that the nodes have read, and keep.
+    genesis: Option<Genesis>,
     made: u64,
 }
 
@@ -70,6 +75,7 @@ impl World {
             broken: BTreeMap::new(),
             down: BTreeSet::new(),
             leader: None,
+            genesis: None,
             made: 0,
         }
     }
@@ -87,6 +93,12 @@ impl World {
             installed: self.installed.clone(),
             default_image: IMAGE.into(),
         }
+    }
+
+    /// Whether planning twice comes to the same.
+    pub(crate) fn is_decided(&self) -> bool {
+        let plans = [self.look(), self.look()].map(|look| look.map(|(_, _, plan)| plan));
+        plans[0] == plans[1]
     }
 
     /// What would be done now.
@@ -145,8 +157,11 @@ impl World {
                 assert_eq!(gone["metadata"]["uid"], uid.as_str());
             }
             Step::RestartPod { validator, pod: _, uid } => {
+                let before = self.has_quorum();
                 let gone = self.pods.remove(validator).expect("it is there");
                 assert_eq!(gone["metadata"]["uid"], uid.as_str());
+                let kept = !before || self.has_quorum() || !self.could_spare(validator);
+                assert!(kept, "stopping {validator} stopped the federation");
             }
             Step::Nudge { pod, chain_id } => {
                 let pod = self.pods.values_mut().find(|p| p["metadata"]["name"] == pod.as_str());

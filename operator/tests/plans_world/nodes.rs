@@ -32,7 +32,8 @@ impl World {
         Some(self.objects.get(&claim)?["metadata"]["uid"].as_str()?.to_owned())
     }
 
-    fn genesis(&self) -> Option<Genesis> {
+    /// The document that is mounted, if any.
+    fn mounted(&self) -> Option<Genesis> {
         let published = self.objects.get(&(Kind::ConfigMap, "demo-genesis".into()))?;
         Genesis::from_json(published["data"][GENESIS_KEY].as_str()?).ok()
     }
@@ -58,14 +59,14 @@ impl World {
 
     /// Whether the federation decides.
     pub(crate) fn has_quorum(&self) -> bool {
-        self.genesis().is_some_and(|genesis| {
-            3 * self.voting(&genesis).values().sum::<u64>() > 2 * genesis.total_power()
+        self.genesis.as_ref().is_some_and(|genesis| {
+            3 * self.voting(genesis).values().sum::<u64>() > 2 * genesis.total_power()
         })
     }
 
     /// Whether it could decide without one of them at all.
     pub(crate) fn could_spare(&self, validator: &str) -> bool {
-        self.genesis().is_some_and(|genesis| {
+        self.genesis.as_ref().is_some_and(|genesis| {
             let others = genesis.validators().iter().filter(|v| v.name != validator);
             3 * others.map(|v| v.power).sum::<u64>() > 2 * genesis.total_power()
         })
@@ -73,10 +74,11 @@ impl World {
 
     /// Kubelets start what is not broken, and the first of those that vote leads.
     pub(super) fn run_nodes(&mut self) {
+        self.genesis = self.genesis.take().or_else(|| self.mounted());
         let names: Vec<String> = self.pods.keys().cloned().collect();
         for name in names {
             let trouble = self.trouble(&name);
-            let chained = self.genesis().is_some();
+            let chained = self.genesis.is_some();
             let pod = self.pods.get_mut(&name).expect("it is there");
             let ready = chained && !matches!(trouble.as_deref(), Some("crashing" | "unpullable" | "unscheduled" | "unready"));
             let state = match trouble.as_deref() {
@@ -109,7 +111,7 @@ impl World {
                 _ => {}
             }
         }
-        let voting = self.genesis().map(|genesis| self.voting(&genesis)).unwrap_or_default();
+        let voting = self.genesis.as_ref().map(|genesis| self.voting(genesis)).unwrap_or_default();
         let leads = |name: &String| voting.contains_key(name) && self.pods.contains_key(name);
         if !self.leader.as_ref().is_some_and(leads) {
             self.leader = voting.keys().find(|name| leads(name)).cloned();
@@ -138,7 +140,7 @@ impl World {
             version: "1.0.0".into(),
             ..NodeReport::default()
         };
-        let Some(genesis) = self.genesis() else { return Ok(founding) };
+        let Some(genesis) = &self.genesis else { return Ok(founding) };
         let quorum = self.has_quorum();
         let silent = trouble.as_deref() == Some("silent");
         let unready = trouble.as_deref() == Some("unready");
