@@ -338,7 +338,7 @@ pub struct ImageSpec {
     pub pull_secrets: Vec<String>,
 }
 
-/// When an image is pulled.
+/// When the image is pulled: IfNotPresent, Always or Never. IfNotPresent by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PullPolicy {
     /// When the node does not have it.

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use cairn_operator::crd;
 use kube::{
     Api, Client,
-    api::{Patch, PatchParams, PostParams},
+    api::PostParams,
     core::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use serde_json::{Value, json};
@@ -67,18 +67,15 @@ fn object(value: Value) -> DynamicObject {
     serde_json::from_value(value).unwrap()
 }
 
-/// Asks whether an object may be created; an unknown field is an error.
+/// Asks whether an object may be created, as kubectl does: an unknown field is an error.
 async fn may_create(api: &Api<DynamicObject>, cluster: Value) -> Result<(), String> {
-    let asked = PostParams { dry_run: true, ..PostParams::default() };
-    let strict = PatchParams {
-        dry_run: asked.dry_run,
-        field_manager: Some("person".into()),
-        field_validation: Some(kube::api::ValidationDirective::Strict),
-        ..PatchParams::default()
-    };
-    let name = cluster["metadata"]["name"].as_str().unwrap().to_owned();
-    let applied = api.patch(&name, &strict, &Patch::Apply(&cluster)).await;
-    applied.map(|_| ()).map_err(|error| sentence(&error))
+    let url = format!("{}?dryRun=All&fieldValidation=Strict", api.resource_url());
+    let request = hyper::Request::post(url)
+        .header("content-type", "application/json")
+        .body(cluster.to_string().into_bytes())
+        .unwrap();
+    let created = api.clone().into_client().request::<Value>(request).await;
+    created.map(|_| ()).map_err(|error| sentence(&error))
 }
 
 /// Asks whether the object may become this.
