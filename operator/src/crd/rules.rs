@@ -56,6 +56,7 @@ pub(super) fn members_are_not_validators() -> Rule {
         "!has(self.federation) || self.federation.members.all(m, !self.validators.exists(v, v.name == m.name))",
         "duplicate name: spec.federation.members holds only validators that run elsewhere, none of spec.validators",
     )
+    .field_path(".federation.members")
 }
 
 /// The ledger's `VALIDATORS_MAX`.
@@ -64,6 +65,7 @@ pub(super) fn federation_size() -> Rule {
         "!has(self.federation) || self.validators.size() + self.federation.members.size() <= 128",
         "spec.validators and spec.federation.members: at most 128 together are fine",
     )
+    .field_path(".federation.members")
 }
 
 /// One key in two places is one party in two places: a quorum would be fewer than it seems.
@@ -136,16 +138,18 @@ pub(super) fn hosts_and_ports() -> Rule {
 pub(super) fn tikv_is_there() -> Rule {
     rule(
         "has(self.tikv) || (self.order.type != 'TiKV' && self.store.type != 'TiKV')",
-        "order.type or store.type is TiKV and spec.tikv is missing: tikv with pdEndpoints and keyPrefix says where it is",
+        "order.type or store.type is TiKV, and tikv is missing: pdEndpoints and keyPrefix say where it is",
     )
+    .field_path(".tikv")
 }
 
 /// And is a mistake when nothing is.
 pub(super) fn tikv_is_used() -> Rule {
     rule(
         "!has(self.tikv) || self.order.type == 'TiKV' || self.store.type == 'TiKV'",
-        "spec.tikv is used by nothing: set order.type or store.type to TiKV, or leave tikv out",
+        "tikv is used by nothing: set order.type or store.type to TiKV, or leave tikv out",
     )
+    .field_path(".tikv")
 }
 
 /// Plain text is never what one gets for saying nothing.
@@ -217,6 +221,7 @@ pub(super) fn volumes_only_grow() -> Rule {
         &of_each_volume(size, grows),
         "size is immutable downwards: a volume can grow, never shrink; the present size or more is fine",
     )
+    .field_path(".storage")
 }
 
 /// A volume stays where it was made.
@@ -228,6 +233,7 @@ pub(super) fn volumes_keep_their_class() -> Rule {
         &of_each_volume(class, |new, old| format!("{new} == {old}")),
         "storageClassName is immutable for validators that exist: their volumes stay in their class; new ones may have another",
     )
+    .field_path(".storage")
 }
 
 /// A claim's access mode cannot be changed.
@@ -237,6 +243,7 @@ pub(super) fn volumes_keep_their_access_mode() -> Rule {
         &of_each_volume(mode, |new, old| format!("{new} == {old}")),
         "accessMode is immutable for validators that exist: their claims keep it; new ones may have another",
     )
+    .field_path(".storage")
 }
 
 /// Whose certificate: one answer.
@@ -272,8 +279,9 @@ pub(super) fn repository() -> Rule {
 pub(super) fn fenced_exist() -> Rule {
     rule(
         "!has(self.fencedValidators) || self.fencedValidators.all(f, self.validators.exists(v, v.name == f))",
-        "fencedValidators: each must be the name of one of spec.validators",
+        "each must be the name of one of spec.validators",
     )
+    .field_path(".fencedValidators")
 }
 
 /// Names of objects in this namespace.

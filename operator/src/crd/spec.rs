@@ -169,7 +169,7 @@ pub struct ValidatorSpec {
     pub name: String,
     /// Its voting power in the genesis, at least 1. 1 by default.
     #[serde(default = "one")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = u32::MAX))]
     pub power: u32,
     /// A Secret with the member's private key. By default the validator makes its own, on its volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -252,7 +252,7 @@ pub struct MemberSpec {
     pub member_key: String,
     /// Its voting power in the genesis, at least 1. 1 by default.
     #[serde(default = "one")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = u32::MAX))]
     pub power: u32,
     /// Where its mesh listens, as host:port, such as bob.example:9987.
     #[schemars(length(max = 261))]
@@ -338,7 +338,7 @@ pub struct ImageSpec {
     pub pull_secrets: Vec<String>,
 }
 
-/// When an image is pulled.
+/// When the image is pulled: IfNotPresent, Always or Never. IfNotPresent by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PullPolicy {
     /// When the node does not have it.

@@ -2,6 +2,7 @@
 //! started once; each test has a namespace of its own.
 #![allow(clippy::disallowed_methods, reason = "these tests wait for real servers")]
 
+mod admission;
 mod charts;
 mod faults;
 mod kubelet;
