@@ -2,6 +2,7 @@
 //! started once; each test has a namespace of its own.
 #![allow(clippy::disallowed_methods, reason = "these tests wait for real servers")]
 
+mod crashes;
 mod faults;
 mod kubelet;
 mod objects;
