@@ -47,6 +47,8 @@ pub struct Checked {
     pub waiting_for: String,
     /// The image of validators that have none of their own, whole: with tag or digest.
     pub image: String,
+    /// The image that the operator was installed with when the cluster was made.
+    pub default_image: String,
     /// Whether a person approved this generation's update.
     pub approved: bool,
     /// How the spec's validators and the genesis' differ.
@@ -92,8 +94,9 @@ pub fn check(cluster: &BlockchainCluster, observed: &Observed) -> Result<Checked
         None => (cluster.spec.clone(), Membership::default()),
     };
     let status = cluster.status.as_ref();
-    let pinned = status.and_then(|status| status.image.as_deref());
-    let image = image::resolve(&spec.image, pinned.unwrap_or(&observed.default_image));
+    let pinned = status.and_then(|status| status.default_image.as_deref());
+    let default_image = pinned.unwrap_or(&observed.default_image).to_owned();
+    let image = image::resolve(&spec.image, &default_image);
     let barred = volumes::barred(&name, &spec, &found, observed);
     let generation = cluster.metadata.generation.unwrap_or(0);
     let approval = cluster.annotations().get(ANNOTATION_APPROVE);
@@ -106,6 +109,7 @@ pub fn check(cluster: &BlockchainCluster, observed: &Observed) -> Result<Checked
         genesis: found.genesis,
         waiting_for: found.waiting_for,
         image,
+        default_image,
         approved: approval.is_some_and(|approval| *approval == generation.to_string()),
         membership,
         barred,

@@ -129,6 +129,12 @@ impl<'a> Health<'a> {
         }
     }
 
+    /// Whether it serves as far as its kubelet knows, and could not be asked itself.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.pod_is_ready() && matches!(self.said, Some(Err(_)))
+    }
+
     fn pod_is_ready(&self) -> bool {
         let conditions = self.pod.and_then(|pod| pod.status.as_ref()?.conditions.as_ref());
         let ready = |c: &k8s_openapi::api::core::v1::PodCondition| {
@@ -206,6 +212,7 @@ fn fault_of_exit(ended: &ContainerStateTerminated) -> Fault {
 #[must_use]
 pub fn one_line(words: &str) -> String {
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = words.trim_end_matches('.').to_owned();
     if words.chars().count() <= WORDS_MAX {
         return words;
     }

@@ -1,12 +1,16 @@
 //! What to tell people: status, conditions and events, from what was observed, planned and done. Pure.
 //! `Ready` is derived from the other conditions by one function. What could not be observed is `Unknown`.
 
+use cairn_ledger::genesis::Genesis;
+
 use crate::{
     apply::Applied,
     check::{Checked, Refusal},
     crd::{BlockchainCluster, BlockchainClusterStatus},
+    manifest::Kind,
+    names::GENESIS_KEY,
     observe::Observed,
-    plan::{Plan, Step},
+    plan::{Plan, Progress, Step},
 };
 
 mod announce;
@@ -41,6 +45,17 @@ struct Facts<'a> {
     cluster: &'a BlockchainCluster,
     observed: &'a Observed,
     outcome: &'a Outcome<'a>,
+    /// The chain's genesis, also while the spec is refused.
+    genesis: Option<&'a Genesis>,
+}
+
+/// The published genesis, if it is that of the chain that the status knows.
+fn known_genesis(cluster: &BlockchainCluster, observed: &Observed) -> Option<Genesis> {
+    let config_map = format!("{}-genesis", cluster.metadata.name.as_deref()?);
+    let published = observed.objects.get(&(Kind::ConfigMap, config_map))?;
+    let genesis = Genesis::from_json(published.get("data")?.get(GENESIS_KEY)?.as_str()?).ok()?;
+    let pinned = cluster.status.as_ref()?.chain_id.as_deref()?;
+    (genesis.chain().to_string() == pinned).then_some(genesis)
 }
 
 impl<'a> Facts<'a> {
@@ -58,6 +73,18 @@ impl<'a> Facts<'a> {
             Outcome::Planned { .. } => &[],
             Outcome::Refused(refusals) => refusals,
         }
+    }
+
+    /// Whether every validator is meant to be stopped, and is.
+    fn is_stopped(&self) -> bool {
+        self.cluster.spec.suspend && self.observed.pods.is_empty()
+    }
+
+    /// Whether validators are on their way up for the first time.
+    fn is_starting(&self) -> bool {
+        use Progress::{Founding, Starting};
+        let Outcome::Planned { plan, .. } = self.outcome else { return false };
+        matches!(plan.progress, Founding { .. } | Starting { .. })
     }
 
     /// Whether the genesis is out, as of now.
@@ -81,7 +108,11 @@ pub fn report(
     observed: &Observed,
     outcome: &Outcome<'_>,
 ) -> BlockchainClusterStatus {
-    let facts = Facts { cluster, observed, outcome };
+    let known = match outcome {
+        Outcome::Planned { checked, .. } => checked.genesis.clone(),
+        Outcome::Refused(_) => known_genesis(cluster, observed),
+    };
+    let facts = Facts { cluster, observed, outcome, genesis: known.as_ref() };
     let before = cluster.status.clone().unwrap_or_default();
     let members = members::members(&facts);
     let mut status = BlockchainClusterStatus {
@@ -99,12 +130,14 @@ pub fn report(
         chain_id: before.chain_id,
         updated_validators: before.updated_validators,
         image: before.image,
+        default_image: before.default_image,
         operation: before.operation,
     };
     if let Outcome::Planned { checked, plan, .. } = outcome {
         status.observed_generation = Some(checked.generation);
         status.updated_validators = count(plan.updated);
         status.image = Some(checked.image.clone());
+        status.default_image = Some(checked.default_image.clone());
         status.operation = plan.operation.clone();
         if facts.is_founded() {
             status.chain_id = checked.genesis.as_ref().map(|genesis| genesis.chain().to_string());

@@ -79,18 +79,17 @@ pub(super) fn find(
 /// The published document. It was written once, immutable; anything else is somebody's doing.
 fn read_published(name: &ClusterName, live: &Value) -> Result<Genesis, Vec<Refusal>> {
     let config_map = name.genesis();
+    let field = format!("ConfigMap {config_map}");
     let text = live.pointer(&format!("/data/{GENESIS_KEY}")).and_then(Value::as_str);
     let text = text.ok_or_else(|| {
-        vec![mismatch(&config_map, format!("the ConfigMap {config_map} has no {GENESIS_KEY}"))]
+        vec![mismatch(&field, format!("it has no {GENESIS_KEY}"))]
     })?;
     let genesis = Genesis::from_json(text)
-        .map_err(|error| vec![mismatch(&config_map, format!("ConfigMap {config_map}: {error}"))])?;
+        .map_err(|error| vec![mismatch(&field, error.to_string())])?;
     if live.get("immutable") != Some(&Value::Bool(true)) {
         return Err(vec![mismatch(
             &config_map,
-            format!(
-                "the ConfigMap {config_map} is not immutable, so it is not the one that was published: set immutable: true if its document is right, or put the right one back"
-            ),
+            "it is not immutable, so it is not the one that was published: set immutable: true if its document is right, or put the right one back".into(),
         )]);
     }
     Ok(genesis)

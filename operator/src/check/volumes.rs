@@ -34,7 +34,10 @@ pub(super) fn refusals(
         };
         Some(Refusal { reason: "SpecInvalid", condition: "SpecValid", field, message })
     };
-    spec.validators.iter().filter_map(refusal).collect()
+    let mut refusals: Vec<_> = spec.validators.iter().filter_map(refusal).collect();
+    // One field that is wrong for every volume is said once.
+    refusals.dedup_by(|a, b| a.field == b.field);
+    refusals
 }
 
 fn unchangeable(volume: &VolumeSpec, live: &Value) -> Option<String> {

@@ -28,9 +28,13 @@ pub struct BlockchainClusterStatus {
     /// How many of them run what the spec says.
     #[serde(default)]
     pub updated_validators: u32,
-    /// The image that validators without one of their own are meant to run: pinned when the cluster is made.
+    /// The image that validators without one of their own are meant to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// What `spec.image` leaves out is taken from here: the image that the operator was installed with when
+    /// the cluster was made. It never changes, so that a newer operator restarts nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_image: Option<String>,
     /// The version that the validators say they run; several, with commas, while it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_version: Option<String>,

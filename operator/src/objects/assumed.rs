@@ -40,6 +40,7 @@ impl Checked {
             waiting_for: String::new(),
             membership: Membership::default(),
             barred: BTreeMap::new(),
+            default_image: image.to_owned(),
             image: self::image(&cluster.spec.image, image),
             approved: false,
         }

@@ -28,6 +28,11 @@ pub(super) fn may_stop(world: &World<'_>, target: &str) -> Result<(), Refused> {
     if !health.is_ready() && health.is_certainly_silent() {
         return Ok(());
     }
+    // It may well vote, and nobody could say afterwards whether it is back.
+    if health.is_unknown() {
+        let message = format!("{target} waits: {}", health.why_not_ready());
+        return Err(Refused { reason: "NotAsked", message });
+    }
     let Some(genesis) = &world.checked.genesis else { return Ok(()) };
     let power = Power::of(genesis);
     if health.is_ready()

@@ -126,11 +126,12 @@ pub fn plan(cluster: &BlockchainCluster, checked: &Checked, observed: &Observed)
         let operation = world.operation().cloned();
         return Plan { steps: vec![], operation, progress: Progress::Paused, updated };
     }
-    let mut steps = writes::surroundings(&world);
-    steps.extend(validators::claims(&world));
-    steps.extend(validators::stateful_sets(&world));
-    steps.sort_by_key(writes::place);
-    steps.extend(founding::publish(&world));
+    let mut applies = writes::surroundings(&world);
+    applies.extend(validators::claims(&world));
+    applies.extend(validators::stateful_sets(&world));
+    applies.sort_by_key(writes::place);
+    // The genesis first: volumes are labelled with its chain, and no label may name what never was.
+    let mut steps: Vec<Step> = founding::publish(&world).into_iter().chain(applies).collect();
     steps.extend(founding::nudges(&world));
     steps.extend(writes::sweep(&world));
     let (change, operation, progress) = next_change(&world);
@@ -147,7 +148,7 @@ fn next_change(world: &World<'_>) -> (Vec<Step>, Option<OperationStatus>, Progre
     if !founded {
         // Nobody votes yet, so nobody has to be kept voting.
         let waiting_for = match genesis {
-            Some(_) => "the genesis to be published".to_owned(),
+            Some(_) => "the validators to read the genesis".to_owned(),
             None => waiting_for.clone(),
         };
         let restarts = founding::restarts(world);

@@ -49,7 +49,7 @@ fn first<'a>(world: &World<'_>, needs: &'a [Need]) -> Option<&'a Need> {
     due.min_by_key(|need| {
         let health = world.health(&need.validator);
         let leads = health.report().is_some_and(|report| report.leads);
-        (health.is_ready(), leads)
+        (health.is_ready() || health.is_unknown(), leads)
     })
 }
 
@@ -184,6 +184,9 @@ fn rest(world: &World<'_>) -> Progress {
         .filter(|name| !is_back(world, name))
         .cloned()
         .collect();
+    if let Some(refusal) = world.checked.barred.values().next() {
+        return Progress::Waiting { reason: refusal.reason, message: refusal.to_string() };
+    }
     if first_time && !waiting_for.is_empty() {
         return Progress::Starting { waiting_for };
     }

@@ -57,7 +57,7 @@ fn is_bad(condition: &Condition) -> bool {
         // While it is being founded, there is nothing yet that could be missing.
         "Initialized" | "Available" | "KeysAvailable" => {
             condition.status == "False"
-                && !["Founding", "Suspended"].contains(&condition.reason.as_str())
+                && !["Founding", "Starting", "Suspended"].contains(&condition.reason.as_str())
         }
         negative if NEGATIVE.contains(&negative) => condition.status == "True",
         _ => condition.status == "False",

@@ -7,6 +7,7 @@ use crate::{
     check::Refusal,
     health::Health,
     manifest::Kind,
+    names::ClusterName,
     observe::NodeReport,
 };
 
@@ -140,7 +141,11 @@ fn keys_available(facts: &Facts<'_>) -> Fact {
     if let Some(refused) = refused(facts, name) {
         return refused;
     }
-    if facts.cluster.spec.suspend {
+    let barred = facts.checked().into_iter().flat_map(|checked| checked.barred.values());
+    if let Some(lost) = barred.into_iter().find(|refusal| refusal.reason == "VolumeLost") {
+        return Fact::new(name, Truth::False, lost.reason, lost.to_string());
+    }
+    if facts.is_stopped() {
         return Fact::new(name, Truth::Unknown, "Suspended", "nobody runs who could be asked");
     }
     let running = running(facts);
@@ -150,7 +155,6 @@ fn keys_available(facts: &Facts<'_>) -> Fact {
             return Fact::new(name, Truth::False, "KeyMismatch", message);
         }
     }
-    let genesis = facts.checked().and_then(|checked| checked.genesis.as_ref());
     let keyless = |report: &NodeReport| report.consensus_key.is_empty();
     for (validator, health) in &running {
         let Some(report) = health.report() else { continue };
@@ -158,7 +162,7 @@ fn keys_available(facts: &Facts<'_>) -> Fact {
             let message = format!("{validator} shows no key yet");
             return Fact::new(name, Truth::False, "Founding", message);
         }
-        let founder = genesis.and_then(|g| g.validators().iter().find(|v| v.name == *validator));
+        let founder = facts.genesis.and_then(|g| g.validators().iter().find(|v| v.name == *validator));
         if let Some(founder) = founder
             && founder.consensus_key.to_string() != report.consensus_key
         {
@@ -188,25 +192,31 @@ fn storage_healthy(facts: &Facts<'_>) -> Fact {
             return Fact::new(name, Truth::False, fault.reason, format!("{validator}: {}", fault.message));
         }
     }
-    let claims = facts.observed.objects.iter().filter(|((kind, _), _)| *kind == Kind::PersistentVolumeClaim);
+    let name_of = ClusterName {
+        namespace: facts.cluster.metadata.namespace.clone().unwrap_or_default(),
+        name: facts.cluster.metadata.name.clone().unwrap_or_default(),
+    };
+    let spec = facts.checked().map_or(&facts.cluster.spec, |checked| &checked.spec);
     let mut resizing = Vec::new();
     let mut pending = Vec::new();
-    for ((_, claim), live) in claims {
-        match live.pointer("/status/phase").and_then(serde_json::Value::as_str) {
-            Some("Lost") => {
+    for claim in spec.validators.iter().map(|validator| name_of.claim(&validator.name)) {
+        let live = facts.observed.objects.get(&(Kind::PersistentVolumeClaim, claim.clone()));
+        let phase = live.and_then(|live| live.pointer("/status/phase")?.as_str());
+        let Some(live) = live.filter(|_| phase == Some("Bound")) else {
+            if phase == Some("Lost") {
                 let message = format!("the volume behind {claim} is gone");
                 return Fact::new(name, Truth::False, "VolumeLost", message);
             }
-            Some("Bound") => {}
-            _ => pending.push(claim.as_str()),
-        }
+            pending.push(claim);
+            continue;
+        };
         let conditions = live.pointer("/status/conditions").and_then(|c| c.as_array());
         let resizes = |c: &serde_json::Value| {
             let kind = c["type"].as_str().unwrap_or_default();
             ["Resizing", "FileSystemResizePending"].contains(&kind) && c["status"] == "True"
         };
         if conditions.into_iter().flatten().any(resizes) {
-            resizing.push(claim.as_str());
+            resizing.push(claim);
         }
     }
     if !resizing.is_empty() {
@@ -250,6 +260,9 @@ fn suspended(facts: &Facts<'_>) -> Fact {
         return Fact::new(name, Truth::False, "Active", "validators run");
     }
     match facts.observed.pods.len() {
+        1.. if facts.cluster.spec.paused => {
+            Fact::new(name, Truth::False, "Paused", "spec.suspend waits: spec.paused wins")
+        }
         0 => Fact::new(name, Truth::True, "Suspended", "spec.suspend: every validator is stopped, its volume kept"),
         _ => Fact::new(name, Truth::True, "Suspending", "spec.suspend: validators are being stopped"),
     }

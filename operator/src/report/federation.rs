@@ -11,7 +11,7 @@ use crate::{crd::TrustStatus, health::Health, manifest::Kind, power::Power};
 /// Whether blocks are decided: at least one validator that serves sees a quorum and somebody who leads.
 pub(super) fn available(facts: &Facts<'_>) -> Fact {
     let name = "Available";
-    if facts.cluster.spec.suspend {
+    if facts.is_stopped() {
         return Fact::new(name, Truth::False, "Suspended", "no validator runs");
     }
     if !facts.is_founded() {
@@ -26,6 +26,9 @@ pub(super) fn available(facts: &Facts<'_>) -> Fact {
     if reports().next().is_none() && !running.iter().all(|(_, health)| starting(health)) {
         let why = unasked(&running).unwrap_or_default();
         return Fact::new(name, Truth::Unknown, "NotAsked", why);
+    }
+    if facts.is_starting() {
+        return Fact::new(name, Truth::False, "Starting", "the validators are starting");
     }
     let why = reports().find_map(|(_, report)| report.no_quorum_because.clone());
     let why = why.unwrap_or_else(|| "no validator serves".into());
@@ -43,7 +46,7 @@ struct Votes {
 
 /// Validators elsewhere vote as far as those here can say: while one that serves sees a quorum.
 fn votes(facts: &Facts<'_>) -> Option<Votes> {
-    let genesis = facts.checked()?.genesis.as_ref().filter(|_| facts.is_founded())?;
+    let genesis = facts.genesis.filter(|_| facts.is_founded())?;
     let power = Power::of(genesis);
     let (mut known, mut unknown, mut elsewhere) = (vec![], vec![], vec![]);
     let mut anybody_sees_a_quorum = false;
@@ -83,12 +86,14 @@ pub(super) fn quorum(facts: &Facts<'_>) -> Option<String> {
 
 pub(super) fn quorum_at_risk(facts: &Facts<'_>) -> Fact {
     let name = "QuorumAtRisk";
-    if facts.cluster.spec.suspend {
+    if facts.is_stopped() {
         return Fact::new(name, Truth::Unknown, "Suspended", "no validator runs");
     }
     let Some(Votes { power, known, unknown }) = votes(facts) else {
-        let founding = "there is no chain yet";
-        return Fact::new(name, Truth::Unknown, "NotFounded", founding);
+        return match facts.is_founded() {
+            true => Fact::new(name, Truth::Unknown, "GenesisMissing", "the genesis cannot be read"),
+            false => Fact::new(name, Truth::Unknown, "Founding", "there is no chain yet"),
+        };
     };
     // The strongest one lost: what is left then?
     let left = |votes: &[u64]| {
@@ -126,8 +131,7 @@ fn domains(facts: &Facts<'_>) -> Vec<(String, u64, String)> {
     let spec = &facts.cluster.spec;
     let here = spec.federation.as_ref().map_or("self", |f| f.admin_domain.as_str());
     let members = || spec.federation.iter().flat_map(|federation| &federation.members);
-    let genesis = facts.checked().and_then(|checked| checked.genesis.as_ref());
-    let Some(genesis) = genesis else {
+    let Some(genesis) = facts.genesis else {
         let own = spec.validators.iter().map(|v| (v.name.clone(), u64::from(v.power), here.into()));
         let others = members().map(|m| (m.name.clone(), u64::from(m.power), m.admin_domain.clone()));
         return own.chain(others).collect();
@@ -163,7 +167,7 @@ pub(super) fn trusted(facts: &Facts<'_>) -> Fact {
     let trust = trust(facts);
     let TrustStatus { admin_domains, largest_domain, byzantine_tolerated, .. } = &trust;
     if *byzantine_tolerated == 0 {
-        let message = "NoByzantineTolerance: with so little voting power nobody may lie or be lost; four validators are the least that tolerate one";
+        let message = "f=0: with so little voting power nobody may lie or be lost; four validators are the least that tolerate one";
         return Fact::new(name, Truth::False, "NoByzantineTolerance", message);
     }
     if *admin_domains <= 1 {

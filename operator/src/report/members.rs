@@ -17,7 +17,7 @@ const FEW_BLOCKS: u64 = 1000;
 /// All of them, by name: of the spec, of the genesis, and those elsewhere.
 pub(super) fn members(facts: &Facts<'_>) -> Vec<MemberStatus> {
     let spec = &facts.cluster.spec;
-    let genesis = facts.checked().and_then(|checked| checked.genesis.as_ref());
+    let genesis = facts.genesis;
     let elsewhere = || spec.federation.iter().flat_map(|federation| &federation.members);
     let mut names: BTreeSet<&str> = spec.validators.iter().map(|v| v.name.as_str()).collect();
     names.extend(elsewhere().map(|member| member.name.as_str()));
@@ -27,8 +27,7 @@ pub(super) fn members(facts: &Facts<'_>) -> Vec<MemberStatus> {
 
 fn member(facts: &Facts<'_>, name: &str) -> MemberStatus {
     let spec = &facts.cluster.spec;
-    let genesis = facts.checked().and_then(|checked| checked.genesis.as_ref());
-    let founder = genesis.and_then(|g| g.validators().iter().find(|v| v.name == name));
+    let founder = facts.genesis.and_then(|g| g.validators().iter().find(|v| v.name == name));
     let own = spec.validators.iter().find(|validator| validator.name == name);
     let mut elsewhere = spec.federation.iter().flat_map(|federation| &federation.members);
     let elsewhere = elsewhere.find(|member| member.name == name);
@@ -87,7 +86,7 @@ fn role(facts: &Facts<'_>, name: &str, own: bool, founder: bool) -> MemberRole {
     match (own, founder) {
         (true, _) if spec.fenced_validators.iter().any(|fenced| fenced == name) => MemberRole::Fenced,
         (true, true) if founded => MemberRole::Validator,
-        (true, false) if founded && facts.checked().is_some() => MemberRole::Pending,
+        (true, false) if founded && facts.genesis.is_some() => MemberRole::Pending,
         (true, _) if founded => MemberRole::Validator,
         (true, _) => MemberRole::Founding,
         (false, true) if facts.observed.objects.contains_key(&set) => MemberRole::Removing,

@@ -77,7 +77,7 @@ pub(super) fn degraded(facts: &Facts<'_>) -> Fact {
             ApplyError::Trouble { .. } => {}
         }
     }
-    if checked.spec.suspend {
+    if checked.spec.suspend && !checked.spec.paused {
         return Fact::new(name, Truth::False, "Suspended", "no validator is meant to run");
     }
     let mut running = running(facts);
@@ -112,5 +112,5 @@ pub(super) fn degraded(facts: &Facts<'_>) -> Fact {
     if !unasked.is_empty() {
         return Fact::new(name, Truth::Unknown, "NotAsked", sentences(&unasked));
     }
-    Fact::new(name, Truth::False, "AsExpected", "every validator that should run does")
+    Fact::new(name, Truth::False, "AsExpected", "no validator reports trouble")
 }
