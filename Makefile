@@ -30,6 +30,25 @@ tikv-build: # PD and stores that speak TiKV's protocol, for tests and developmen
 tikv: tikv-build ## Starts a PD and three stores on 127.0.0.1:23790, until Ctrl-C
 	@"$(TOOLS)/tikv/cairn-tikv-dev" up target/tikv --base-port 23790
 
+.PHONY: kubernetes-build
+kubernetes-build: # etcd, kube-apiserver, kube-controller-manager, kubectl, helm for tests; some minutes, once
+	@e2e/kubernetes/build.sh >/dev/null
+
+.PHONY: crds
+crds: ## Writes the CRDs and their chart from the operator's types
+	cargo run --quiet --locked --package cairn-operator -- crds > crds/cairndb.io_blockchainclusters.yaml
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+REGISTRY ?= ghcr.io/cairndb
+
+.PHONY: images
+images: ## Builds the images of validator and operator as OCI archives, without Docker
+	cargo build --release --locked --package cairn-node --features cairn-node/tikv --bin cairn
+	cargo build --release --locked --package cairn-operator
+	@mkdir -p target/images
+	@e2e/kubernetes/image.py $(REGISTRY)/cairn:$(VERSION) target/images/cairn.tar target/release/cairn
+	@e2e/kubernetes/image.py $(REGISTRY)/cairn-operator:$(VERSION) target/images/cairn-operator.tar target/release/cairn-operator
+
 .PHONY: test
 test: check test-launcher test-rust test-driver test-driver-python test-openapi test-wasm test-demo test-demo-tikv test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
 	@echo "make test: all passed"
@@ -38,7 +57,7 @@ test: check test-launcher test-rust test-driver test-driver-python test-openapi 
 TEST := cargo test --workspace --locked --features cairn-node/tikv
 
 .PHONY: test-rust
-test-rust: tikv-build
+test-rust: tikv-build kubernetes-build
 	CAIRN_SIM_SEEDS=$(SIMULATION_SEEDS) $(TEST)
 
 .PHONY: test-launcher

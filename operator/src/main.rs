@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use kube::CustomResourceExt;
 
 /// Runs ledgers of BlockchainCluster objects.
 #[derive(Debug, Parser)]
@@ -36,16 +35,8 @@ fn main() -> ExitCode {
             }
         },
         Command::Crds => {
-            match serde_saphyr::to_string(&cairn_operator::crd::BlockchainCluster::crd()) {
-                Ok(text) => {
-                    print!("{text}");
-                    ExitCode::SUCCESS
-                }
-                Err(error) => {
-                    eprintln!("{error}");
-                    ExitCode::FAILURE
-                }
-            }
+            print!("{}", cairn_operator::crd::definition::yaml());
+            ExitCode::SUCCESS
         }
     }
 }

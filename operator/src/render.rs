@@ -47,7 +47,7 @@ impl Arguments {
         let named = |error: &dyn std::fmt::Display| {
             let error = error.to_string();
             let first = error.lines().next().unwrap_or_default().to_owned();
-            format!("{}: {first}", self.filename.display())
+            format!("{}: {first}", shown(&self.filename))
         };
         let cluster = parse(&text).map_err(|error| named(&error))?;
         let document = self.genesis.as_deref().map(|path| {
@@ -133,8 +133,13 @@ fn document(value: &Value) -> Result<String, serde_saphyr::ser::Error> {
     Ok(text)
 }
 
+/// How a file is called towards people.
+fn shown(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".into() } else { path.display().to_string() }
+}
+
 fn read(path: &Path) -> Result<String, String> {
-    let fail = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let fail = |error: &dyn std::fmt::Display| format!("{}: {error}", shown(path));
     let mut text = String::new();
     let read = if path == Path::new("-") {
         std::io::stdin().take(FILE_BYTES_MAX).read_to_string(&mut text)

@@ -1,5 +1,6 @@
 //! The manifests of clusters, as golden files: `tests/objects/NAME.yaml` in, `NAME.golden` out.
 //! `UPDATE_GOLDENFILES=1` writes them anew; read the difference. And what must hold of all of them.
+#![expect(clippy::unwrap_used, reason = "all of this is a test: what must not happen ends it")]
 
 use std::{collections::BTreeSet, fs};
 
@@ -160,7 +161,8 @@ fn an_image_is_what_is_written_of_it_and_the_rest_as_it_was() {
         (json!({"tag": "2"}),                       "r:5000/cairn",        "r:5000/cairn:2"),
         (json!({"digest": "sha256:b"}),             "cairn:1@sha256:a",    "cairn@sha256:b"),
         (json!({"tag": "2", "digest": "sha256:b"}), "cairn:1",             "cairn:2@sha256:b"),
-        (json!({"repository": "other/cairn"}),      "cairn:1",             "other/cairn"),
+        (json!({"repository": "mirror:5000/cairn"}), "r/cairn:1@sha256:a", "mirror:5000/cairn:1@sha256:a"),
+        (json!({"repository": "other/cairn", "tag": "3"}), "cairn:1@sha256:a", "other/cairn:3"),
         (json!({"pullPolicy": "Always"}),           "cairn:1",             "cairn:1"),
     ];
     for (spec, fallback, whole) in table {
@@ -213,8 +215,10 @@ fn every_field_of_a_configuration_is_one_that_the_documentation_has() {
 #[test]
 fn people_configure_what_the_operator_leaves_open() {
     let mut cluster = cluster("minimal");
+    cluster.spec.api.tls = serde_json::from_value(json!({ "secretName": "mine" })).unwrap();
     cluster.spec.config = Some(json!({
         "name": "mallory", "data": "/tmp", "listen": {"mesh": "127.0.0.1:1"}, "peers": "none",
+        "api": {"cors": {"origins": []}, "tls": {"admin": true}},
         "log": "debug", "log_format": "text", "intake": {"bytes": 9_007_199_254_740_993_u64, "x": [1, null, 2.5]},
     }));
     let checked = Checked::assumed(&cluster, None, IMAGE);
@@ -226,7 +230,9 @@ fn people_configure_what_the_operator_leaves_open() {
     assert_eq!(toml["listen"]["mesh"].as_str(), Some("[::]:9987"));
     assert_eq!(toml["peers"]["bob"].as_str(), Some("demo-bob.ledgers.svc:9987"));
     assert_eq!(toml["log"].as_str(), Some("debug"));
-    assert_eq!(toml["log_format"].as_str(), Some("text"), "a preference");
+    assert_eq!(toml["log_format"].as_str(), Some("json"));
+    assert_eq!(toml["api"]["cors"]["origins"].as_array().map(Vec::len), Some(0), "beside ours");
+    assert_eq!(toml["api"]["tls"]["admin"].as_bool(), Some(false), "nobody could ask how it is");
     assert_eq!(toml["intake"]["bytes"].as_integer(), Some(9_007_199_254_740_993));
     assert_eq!(toml["intake"]["x"].as_array().map(Vec::len), Some(2), "TOML has no null");
 }

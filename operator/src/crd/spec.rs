@@ -4,13 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{
-    api::core::v1::{ResourceRequirements, Toleration, TopologySpreadConstraint},
-    apimachinery::pkg::api::resource::Quantity,
-};
+use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::{
+    ApiSpec, AvailabilitySpec, MonitoringSpec, NetworkPolicySpec, OrderSpec, StorageSpec,
+    StoreSpec, TikvSpec, UpdateSpec, VolumeSpec, rules, schemas,
+};
 
 /// A ledger that a federation runs together: the validators that this Kubernetes cluster runs of it.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,13 +24,36 @@ use serde::{Deserialize, Serialize};
     shortname = "bcc",
     category = "cairn",
     namespaced,
+    doc = "A ledger that a federation runs together. This object is the validators that one Kubernetes cluster runs of it: spec says which, status says how they are.",
     status = "super::status::BlockchainClusterStatus",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    selectable = ".spec.order.type",
+    selectable = ".spec.store.type",
+    printcolumn(name = "Validators", type_ = "integer", json_path = ".status.validators", description = "Validators that this object runs"),
+    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyValidators", description = "Validators of them that serve"),
+    printcolumn(name = "Quorum", type_ = "string", json_path = ".status.quorum", description = "Voting power that votes now, and that is needed"),
+    printcolumn(name = "Order", type_ = "string", json_path = ".spec.order.type", description = "What orders the transactions"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.currentVersion", description = "What the validators say they run"),
+    printcolumn(name = "Status", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Whether it is ready, or why not"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Progress", type_ = "string", json_path = ".status.conditions[?(@.type==\"Progressing\")].reason", description = "What is being done", priority = "1"),
+    printcolumn(name = "Image", type_ = "string", json_path = ".status.image", description = "What validators without an image of their own should run", priority = "1"),
+    printcolumn(name = "Leader", type_ = "string", json_path = ".status.leader", description = "The validator that leads the log", priority = "1"),
+    printcolumn(name = "Chain", type_ = "string", json_path = ".status.chainId", description = "The chain id", priority = "1"),
+    validation = rules::cluster_name(),
+    validation = rules::chain_id_stays()
 )]
+#[x_kube(validation = rules::tikv_is_there(), validation = rules::tikv_is_used())]
+#[x_kube(validation = rules::members_are_not_validators(), validation = rules::federation_size())]
+#[x_kube(validation = rules::fenced_exist(), validation = rules::volumes_only_grow())]
+#[x_kube(validation = rules::volumes_keep_their_class(), validation = rules::volumes_keep_their_access_mode())]
 #[serde(rename_all = "camelCase")]
 pub struct BlockchainClusterSpec {
-    /// The validators that this object runs, each by its name.
+    /// The validators that this object runs, each by its name: 1 to 31. A federation of 4 or more tolerates one that
+    /// lies; fewer tolerate none.
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    #[schemars(length(min = 1, max = 31))]
+    #[x_kube(validation = rules::member_secrets_differ())]
     pub validators: Vec<ValidatorSpec>,
 
     /// The validators of this ledger that other organisations run. None by default.
@@ -36,8 +61,9 @@ pub struct BlockchainClusterSpec {
     pub federation: Option<FederationSpec>,
 
     /// How the chain comes to be. By default the operator collects the public keys that the validators
-    /// made and publishes the genesis document.
+    /// made and publishes the genesis document. Cannot be changed.
     #[serde(default)]
+    #[x_kube(validation = rules::immutable("bootstrap", "an object that begins otherwise is another object"))]
     pub bootstrap: BootstrapSpec,
 
     /// The chain. Its name is this object's by default.
@@ -78,29 +104,34 @@ pub struct BlockchainClusterSpec {
 
     /// CPU and memory of each validator. None requested by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schemas::resources")]
     pub resources: Option<ResourceRequirements>,
 
     /// Labels that a validator's node must have. None by default.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schemas::node_labels")]
     pub node_selector: BTreeMap<String, String>,
 
     /// Taints that the validators tolerate. None by default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
     pub tolerations: Vec<Toleration>,
 
     /// PriorityClass of the validators. None by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    #[x_kube(validation = rules::object_name())]
     pub priority_class_name: Option<String>,
 
     /// A PodTemplateSpec that is merged over the operator's, last: for what has no field of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "any_object")]
+    #[schemars(schema_with = "schemas::pod_overrides")]
     pub pod_overrides: Option<serde_json::Value>,
 
     /// Further fields of the validators' `cairn.toml`, as docs/configuration.md has them:
     /// `{"intake": {"transactions": 20000}}`. What the operator writes itself cannot be set here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "any_object")]
+    #[schemars(schema_with = "schemas::config")]
     pub config: Option<serde_json::Value>,
 
     /// Who may reach the validators over the network.
@@ -111,16 +142,18 @@ pub struct BlockchainClusterSpec {
     #[serde(default)]
     pub monitoring: MonitoringSpec,
 
-    /// Names of validators whose pods are stopped, their volumes kept. None by default.
+    /// Names of validators whose pods are stopped at once, whatever becomes of the quorum; their volumes are
+    /// kept. None by default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Set)]
+    #[schemars(length(max = 31), inner(length(max = 20)))]
     pub fenced_validators: Vec<String>,
 
-    /// Stops every pod and keeps every volume. `paused` wins. False by default.
+    /// True stops every pod and keeps every volume. paused wins. False by default.
     #[serde(default)]
     pub suspend: bool,
 
-    /// The operator looks and reports, and changes nothing. False by default.
+    /// True makes the operator look and report, and change nothing. False by default.
     #[serde(default)]
     pub paused: bool,
 }
@@ -129,28 +162,35 @@ pub struct BlockchainClusterSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ValidatorSpec {
-    /// Its name in the federation: a DNS label of at most 20 characters.
+    /// Its name in the federation: a DNS label of at most 20 characters. Cannot be changed.
+    #[schemars(length(max = 20))]
+    #[x_kube(validation = rules::validator_name())]
+    #[x_kube(validation = rules::validator_name_is_free())]
     pub name: String,
     /// Its voting power in the genesis, at least 1. 1 by default.
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     pub power: u32,
     /// A Secret with the member's private key. By default the validator makes its own, on its volume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member_key_secret: Option<SecretKeyRef>,
-    /// An image of its own, when its member wants to pin one. `spec.image` by default.
+    /// An image of its own, when its member wants to pin one. spec.image by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageSpec>,
-    /// CPU and memory. `spec.resources` by default.
+    /// CPU and memory. spec.resources by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schemas::resources")]
     pub resources: Option<ResourceRequirements>,
-    /// Its volume. `spec.storage.data` by default.
+    /// Its volume. spec.storage.data by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<VolumeSpec>,
-    /// Labels that its node must have. `spec.nodeSelector` by default.
+    /// Labels that its node must have. spec.nodeSelector by default.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schemas::node_labels")]
     pub node_selector: BTreeMap<String, String>,
-    /// Taints that it tolerates. `spec.tolerations` by default.
+    /// Taints that it tolerates. spec.tolerations by default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
     pub tolerations: Vec<Toleration>,
 }
 
@@ -161,9 +201,13 @@ fn one() -> u32 {
 /// One key of a Secret in the same namespace.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SecretKeyRef {
-    /// The Secret.
+    /// The name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = rules::object_name())]
     pub name: String,
-    /// Its key.
+    /// The key in it.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = rules::data_key())]
     pub key: String,
 }
 
@@ -171,12 +215,18 @@ pub struct SecretKeyRef {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FederationSpec {
-    /// Who administers this Kubernetes cluster, for `status.trust`. `self` by default.
+    /// Who administers this Kubernetes cluster, for status.trust. "self" by default.
     #[serde(default = "this_domain")]
+    #[schemars(length(min = 1, max = 253))]
     pub admin_domain: String,
-    /// The other organisations' validators, each by its name.
+    /// The other organisations' validators, each by its name: at most 127. None by default.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    #[schemars(length(max = 127))]
+    #[x_kube(validation = rules::consensus_keys_differ())]
+    #[x_kube(validation = rules::member_keys_differ())]
+    #[x_kube(validation = rules::roles_have_keys_of_their_own())]
+    #[x_kube(validation = rules::endpoints_differ())]
     pub members: Vec<MemberSpec>,
 }
 
@@ -188,18 +238,28 @@ fn this_domain() -> String {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberSpec {
-    /// Its name in the federation.
+    /// Its name in the federation: a DNS label of at most 63 characters.
+    #[schemars(length(max = 63))]
+    #[x_kube(validation = rules::member_name())]
     pub name: String,
     /// Its public consensus key, base58.
+    #[schemars(length(max = 44))]
+    #[x_kube(validation = rules::public_key())]
     pub consensus_key: String,
     /// Its member's public key, base58.
+    #[schemars(length(max = 44))]
+    #[x_kube(validation = rules::public_key())]
     pub member_key: String,
-    /// Its voting power. 1 by default.
+    /// Its voting power in the genesis, at least 1. 1 by default.
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     pub power: u32,
-    /// Where its mesh listens, as host:port.
+    /// Where its mesh listens, as host:port, such as bob.example:9987.
+    #[schemars(length(max = 261))]
+    #[x_kube(validation = rules::host_port())]
     pub endpoint: String,
     /// Who administers the machines that it runs on.
+    #[schemars(length(min = 1, max = 253))]
     pub admin_domain: String,
 }
 
@@ -208,7 +268,7 @@ pub struct MemberSpec {
 #[serde(rename_all = "camelCase")]
 pub struct BootstrapSpec {
     /// A ConfigMap with the genesis document that the federation agreed on. Until it exists, the validators
-    /// show their public keys in `status.members`. Without it, the operator makes the document.
+    /// show their public keys in status.members. Without it, the operator makes the document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genesis_ref: Option<ConfigMapKeyRef>,
 }
@@ -216,10 +276,14 @@ pub struct BootstrapSpec {
 /// One key of a ConfigMap in the same namespace.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ConfigMapKeyRef {
-    /// The ConfigMap.
+    /// The name of the ConfigMap.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = rules::object_name())]
     pub name: String,
-    /// Its key. `genesis.json` by default.
+    /// The key in it. genesis.json by default.
     #[serde(default = "genesis_key")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = rules::data_key())]
     pub key: String,
 }
 
@@ -230,12 +294,17 @@ fn genesis_key() -> String {
 /// The chain.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::chain_name_stays())]
 pub struct ChainSpec {
     /// Its name in the genesis document. This object's name by default. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
     pub name: Option<String>,
-    /// The chain id that the genesis document must have: 64 hexadecimal digits. Any by default. Cannot be changed.
+    /// The chain id that the genesis document must have: 64 hexadecimal digits. Any by default. Cannot be changed
+    /// once it is set or there is a genesis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = rules::chain_id())]
     pub chain_id: Option<String>,
 }
 
@@ -244,20 +313,28 @@ pub struct ChainSpec {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageSpec {
-    /// Registry and name, as `registry.example/cairn`.
+    /// Registry and name, such as registry.example/cairn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    #[x_kube(validation = rules::repository())]
     pub repository: Option<String>,
     /// Tag. Ignored by the container runtime when there is a digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    #[x_kube(validation = rules::tag())]
     pub tag: Option<String>,
-    /// Digest, as `sha256:…`: what you tested is what runs.
+    /// Digest, as sha256: and 64 hexadecimal digits: what you tested is what runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 71))]
+    #[x_kube(validation = rules::digest())]
     pub digest: Option<String>,
     /// When the image is pulled. IfNotPresent by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_policy: Option<PullPolicy>,
     /// Names of Secrets with the registry's credentials. None by default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 253)))]
+    #[x_kube(merge_strategy = ListMerge::Set, validation = rules::object_names())]
     pub pull_secrets: Vec<String>,
 }
 
@@ -271,391 +348,4 @@ pub enum PullPolicy {
     Always,
     /// Never: the node must have it.
     Never,
-}
-
-/// What orders the transactions.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct OrderSpec {
-    /// Raft, among the validators; or TiKV. Raft by default. Cannot be changed.
-    #[serde(rename = "type", default)]
-    pub kind: OrderKind,
-}
-
-/// Where the log is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum OrderKind {
-    /// Replicated by the validators themselves.
-    #[default]
-    Raft,
-    /// In a TiKV cluster.
-    TiKV,
-}
-
-/// Where blocks and state are.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct StoreSpec {
-    /// Embedded, on each validator's volume; or TiKV. Embedded by default. Cannot be changed.
-    #[serde(rename = "type", default)]
-    pub kind: StoreKind,
-}
-
-/// Where the state is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum StoreKind {
-    /// On each validator's volume.
-    #[default]
-    Embedded,
-    /// In a TiKV cluster.
-    TiKV,
-}
-
-/// An existing TiKV cluster. One of `tls` and `plaintext` must be said.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TikvSpec {
-    /// PD's endpoints, as `pd-0.pd:2379`; one is enough to find the others.
-    pub pd_endpoints: Vec<String>,
-    /// Every key begins with it: a-z, 0-9 and `-`. No two ledgers share one. Cannot be changed.
-    pub key_prefix: String,
-    /// TLS towards PD and TiKV.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<TikvTlsSpec>,
-    /// True talks to TiKV without TLS: anyone on the network between can read and change the data. False by default.
-    #[serde(default)]
-    pub plaintext: bool,
-}
-
-/// TLS towards TiKV.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TikvTlsSpec {
-    /// A Secret of type kubernetes.io/tls with `ca.crt`, `tls.crt` and `tls.key`.
-    pub secret_name: String,
-}
-
-/// The validators' volumes.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StorageSpec {
-    /// Keys, signing state, blocks and log of a validator.
-    #[serde(default)]
-    pub data: VolumeSpec,
-    /// What becomes of the volumes.
-    #[serde(default)]
-    pub retention: RetentionSpec,
-}
-
-/// A volume.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct VolumeSpec {
-    /// Its size, as `20Gi`. It can grow, never shrink. 20Gi by default.
-    #[serde(default = "data_size")]
-    pub size: Quantity,
-    /// StorageClass. The cluster's default by default. Cannot be changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub storage_class_name: Option<String>,
-    /// Access mode. ReadWriteOncePod keeps a second pod out, where the class can do it. ReadWriteOnce by default. Cannot be changed.
-    #[serde(default)]
-    pub access_mode: AccessMode,
-}
-
-fn data_size() -> Quantity {
-    Quantity("20Gi".into())
-}
-
-impl Default for VolumeSpec {
-    fn default() -> Self {
-        Self { size: data_size(), storage_class_name: None, access_mode: AccessMode::default() }
-    }
-}
-
-/// Who may mount a volume.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum AccessMode {
-    /// One node.
-    #[default]
-    ReadWriteOnce,
-    /// One pod.
-    ReadWriteOncePod,
-}
-
-/// What becomes of the volumes.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RetentionSpec {
-    /// When this object is deleted: Retain keeps volumes and genesis, so that an object of the same name goes on with them; Delete removes them for ever. Retain by default.
-    #[serde(default)]
-    pub when_deleted: Retention,
-}
-
-/// Keep or remove.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Retention {
-    /// Keep.
-    #[default]
-    Retain,
-    /// Remove.
-    Delete,
-}
-
-/// The client API.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ApiSpec {
-    /// The Service in front of all validators that are ready.
-    #[serde(default)]
-    pub service: ServiceSpec,
-    /// An Ingress. None by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ingress: Option<IngressSpec>,
-    /// An HTTPRoute of the Gateway API, where it is installed. None by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gateway: Option<GatewaySpec>,
-    /// The API's certificate. Plain HTTP by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<ApiTlsSpec>,
-    /// A Secret whose key holds API keys, as `cairn key api` prints them. Everyone may read and write by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keys_secret: Option<SecretKeyRef>,
-}
-
-/// The Service of the client API.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ServiceSpec {
-    /// ClusterIP, NodePort or LoadBalancer. ClusterIP by default.
-    #[serde(rename = "type", default)]
-    pub kind: ServiceKind,
-    /// Annotations, for the cloud's load balancer. None by default.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// Type of a Service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ServiceKind {
-    /// Inside the cluster.
-    #[default]
-    ClusterIP,
-    /// On each node.
-    NodePort,
-    /// By the cloud's load balancer.
-    LoadBalancer,
-}
-
-/// An Ingress to the client API.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct IngressSpec {
-    /// Host name.
-    pub host: String,
-    /// IngressClass. The cluster's default by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub class_name: Option<String>,
-    /// Annotations. None by default.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
-    /// A Secret with the certificate that the Ingress shows. None by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls_secret_name: Option<String>,
-}
-
-/// An HTTPRoute to the client API.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct GatewaySpec {
-    /// The Gateway.
-    pub name: String,
-    /// Its namespace. This object's by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// Host names. Those of the Gateway by default.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hostnames: Vec<String>,
-}
-
-/// The API's certificate: one of the two.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ApiTlsSpec {
-    /// A Secret of type kubernetes.io/tls. It is read again when it changes, without a restart.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_name: Option<String>,
-    /// An issuer of cert-manager, which makes the Secret and renews it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub issuer_ref: Option<IssuerRef>,
-}
-
-/// An issuer of cert-manager.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct IssuerRef {
-    /// Its name.
-    pub name: String,
-    /// Issuer or ClusterIssuer. Issuer by default.
-    #[serde(default)]
-    pub kind: IssuerKind,
-}
-
-/// Kind of an issuer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum IssuerKind {
-    /// Of the namespace.
-    #[default]
-    Issuer,
-    /// Of the cluster.
-    ClusterIssuer,
-}
-
-/// How a change reaches the validators.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct UpdateSpec {
-    /// RollingUpdate goes on by itself; Supervised waits until the annotation `cairndb.io/approve-update` holds the object's generation; OnDelete changes a validator when you delete its pod. RollingUpdate by default.
-    #[serde(default)]
-    pub strategy: UpdateStrategy,
-    /// A validator that is not ready so many seconds after its change halts the update. 600 by default.
-    #[serde(default = "update_timeout")]
-    pub timeout_seconds: u32,
-    /// A validator that is so many blocks behind the best is not caught up. 3 by default.
-    #[serde(default = "max_lag")]
-    pub max_lag_blocks: u32,
-}
-
-fn update_timeout() -> u32 {
-    600
-}
-
-fn max_lag() -> u32 {
-    3
-}
-
-impl Default for UpdateSpec {
-    fn default() -> Self {
-        Self {
-            strategy: UpdateStrategy::default(),
-            timeout_seconds: update_timeout(),
-            max_lag_blocks: max_lag(),
-        }
-    }
-}
-
-/// Who starts the change of a validator.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum UpdateStrategy {
-    /// The operator.
-    #[default]
-    RollingUpdate,
-    /// The operator, once you approved this generation.
-    Supervised,
-    /// You, by deleting pods.
-    OnDelete,
-}
-
-/// What keeps the federation voting.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AvailabilitySpec {
-    /// Auto allows as many evictions at a time as leave more than 2/3 of the voting power. Auto by default.
-    #[serde(default)]
-    pub pod_disruption_budget: DisruptionBudget,
-    /// Whether two validators may share what `topologyKey` names. Preferred (not to) by default.
-    #[serde(default)]
-    pub anti_affinity: AntiAffinity,
-    /// A label of nodes. `kubernetes.io/hostname` by default.
-    #[serde(default = "hostname")]
-    pub topology_key: String,
-    /// Further constraints on where validators go. None by default.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub topology_spread_constraints: Vec<TopologySpreadConstraint>,
-}
-
-fn hostname() -> String {
-    "kubernetes.io/hostname".into()
-}
-
-impl Default for AvailabilitySpec {
-    fn default() -> Self {
-        Self {
-            pod_disruption_budget: DisruptionBudget::default(),
-            anti_affinity: AntiAffinity::default(),
-            topology_key: hostname(),
-            topology_spread_constraints: vec![],
-        }
-    }
-}
-
-/// Whether there is a PodDisruptionBudget.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum DisruptionBudget {
-    /// Computed from the voting power.
-    #[default]
-    Auto,
-    /// None.
-    Disabled,
-}
-
-/// How much validators keep apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum AntiAffinity {
-    /// When possible.
-    #[default]
-    Preferred,
-    /// Always: a validator without a place of its own waits.
-    Required,
-    /// Not at all.
-    None,
-}
-
-/// Who may reach the validators.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NetworkPolicySpec {
-    /// Denies everything but peers, the API, metrics and the operator. True by default.
-    #[serde(default = "yes")]
-    pub enabled: bool,
-    /// Who may use the API: NetworkPolicyPeers. Everyone by default.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "network_peers")]
-    pub api_from: Vec<k8s_openapi::api::networking::v1::NetworkPolicyPeer>,
-    /// Who may read metrics, on the admin port: NetworkPolicyPeers. Nobody but the operator by default.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "network_peers")]
-    pub metrics_from: Vec<k8s_openapi::api::networking::v1::NetworkPolicyPeer>,
-}
-
-fn yes() -> bool {
-    true
-}
-
-impl Default for NetworkPolicySpec {
-    fn default() -> Self {
-        Self { enabled: true, api_from: vec![], metrics_from: vec![] }
-    }
-}
-
-/// What the Prometheus operator gets. Acted on only where its CRDs are installed.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MonitoringSpec {
-    /// A PodMonitor. False by default.
-    #[serde(default)]
-    pub pod_monitor: bool,
-    /// A PrometheusRule. False by default.
-    #[serde(default)]
-    pub rules: bool,
-    /// Labels of both, for the Prometheus that selects by them. None by default.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-}
-
-/// An object whose fields are not ours to list.
-fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
-}
-
-/// NetworkPolicyPeers: the API server knows their fields better than we do.
-fn network_peers(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let item = any_object(generator);
-    schemars::json_schema!({ "type": "array", "maxItems": 32, "items": item })
 }

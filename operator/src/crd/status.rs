@@ -9,6 +9,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::schemas;
+
 /// What the operator saw and did.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,7 +40,7 @@ pub struct BlockchainClusterStatus {
     /// The version that the validators say they run; several, with commas, while it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_version: Option<String>,
-    /// Voting power: what is needed to decide, and what votes now, as `votes/needed`.
+    /// Voting power: what is needed to decide, and what votes now, as votes/needed, such as 4/3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quorum: Option<String>,
     /// The validator that leads the log.
@@ -59,7 +61,7 @@ pub struct BlockchainClusterStatus {
     pub certificates: BTreeMap<String, Time>,
     /// What holds, and what does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    #[schemars(schema_with = "schemas::conditions")]
     pub conditions: Vec<Condition>,
 }
 
@@ -118,7 +120,7 @@ pub enum MemberRole {
 /// How far behind the best a validator is, in steps that do not change all the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Lag {
-    /// No more than `update.maxLagBlocks`.
+    /// No more than update.maxLagBlocks.
     None,
     /// Up to a thousand blocks.
     Blocks,
@@ -134,7 +136,7 @@ pub struct TrustStatus {
     pub validators: u32,
     /// How many organisations administer them.
     pub admin_domains: u32,
-    /// The largest one's voting power, of the total, as `3/4`.
+    /// The largest one's voting power, of the total, such as 3/4.
     pub largest_domain: String,
     /// How much voting power may lie or be lost, and the rest still decides and is right.
     pub byzantine_tolerated: u32,

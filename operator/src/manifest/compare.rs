@@ -11,7 +11,7 @@ pub(super) fn is_within(desired: &Value, live: &Value) -> bool {
 
 /// The value of a field; `quantities` is whether texts in it are Kubernetes quantities.
 fn value_within(field: &str, desired: &Value, live: &Value, quantities: bool) -> bool {
-    let quantities = quantities || matches!(field, "requests" | "limits" | "sizeLimit");
+    let quantities = quantities || matches!(field, "requests" | "limits" | "sizeLimit" | "divisor");
     match (desired, live) {
         (desired, Value::Null) => is_empty(desired),
         (Value::Null, live) => is_empty(live),

@@ -12,11 +12,7 @@ use crate::{
 
 /// The text of the file.
 pub(super) fn cairn_toml(checked: &Checked, validator: &ValidatorSpec) -> String {
-    // A preference, and not a must: `spec.config` may say otherwise.
-    let mut config = json!({ "log_format": "json" });
-    if let Some(written) = &checked.spec.config {
-        merge(&mut config, written);
-    }
+    let mut config = checked.spec.config.clone().unwrap_or_default();
     merge(&mut config, &dictated(checked, validator));
     super::pruned(&mut config);
     match toml_of(&config) {
@@ -40,6 +36,7 @@ fn dictated(checked: &Checked, validator: &ValidatorSpec) -> Value {
         "genesis": format!("{}/{GENESIS_KEY}", mounts::GENESIS),
         "member_key": member_key,
         "create_keys": true,
+        "log_format": "json",
         "order": match spec.order.kind { OrderKind::Raft => "raft", OrderKind::TiKV => "tikv" },
         "store": match spec.store.kind { StoreKind::Embedded => "embedded", StoreKind::TiKV => "tikv" },
         "listen": {

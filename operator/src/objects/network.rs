@@ -14,6 +14,10 @@ use crate::{
 /// us: stores with other ports need a policy of their own.
 const PORT_TIKV: u16 = 20160;
 
+/// Where names are asked for; the second is that of pods behind OpenShift's DNS Service. Policies see the
+/// port that a connection ends at.
+const PORTS_DNS: [u16; 2] = [53, 5353];
+
 pub(super) fn all(checked: &Checked) -> Vec<Manifest> {
     if !checked.spec.network_policy.enabled {
         return vec![];
@@ -78,8 +82,10 @@ fn admin(checked: &Checked) -> Value {
 
 /// What validators ask others for: names, and what the spec names.
 fn outside(checked: &Checked) -> Value {
-    let dns = json!([{ "protocol": "UDP", "port": 53 }, { "protocol": "TCP", "port": 53 }]);
-    let mut egress = vec![json!({ "ports": dns })];
+    let dns = PORTS_DNS.iter().flat_map(|port| {
+        ["UDP", "TCP"].map(|protocol| json!({ "protocol": protocol, "port": port }))
+    });
+    let mut egress = vec![json!({ "ports": dns.collect::<Vec<_>>() })];
     if let Some(tikv) = &checked.spec.tikv {
         let pd = tikv.pd_endpoints.iter().filter_map(|endpoint| port_of(endpoint));
         egress.push(json!({ "ports": tcp(pd.chain([PORT_TIKV])) }));
@@ -114,6 +120,31 @@ fn port_of_url(url: &str) -> Option<u16> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let usual = if scheme == "http" { 80 } else { 443 };
-    // What follows the last colon of `[::1]` is no port.
-    Some(if authority.ends_with(']') { usual } else { port_of(authority).unwrap_or(usual) })
+    Some(port_of(authority).unwrap_or(usual))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_found_in_addresses_as_people_write_them() {
+        #[rustfmt::skip]
+        let table = [
+            (port_of("bob.example:9987"),                   Some(9987), "a host"),
+            (port_of("[2001:db8::1]:9987"),                 Some(9987), "an IPv6 address"),
+            (port_of("bob.example"),                        None,       "no port"),
+            (port_of("bob.example:mesh"),                   None,       "a name"),
+            (port_of("bob.example:99999"),                  None,       "too large"),
+            (port_of_url("https://login.example/realm"),    Some(443),  "https"),
+            (port_of_url("https://login.example:8443/a:1"), Some(8443), "a port, and a colon later"),
+            (port_of_url("http://127.0.0.1?a"),             Some(80),   "http"),
+            (port_of_url("https://[::1]"),                  Some(443),  "an IPv6 address"),
+            (port_of_url("https://[::1]:81/"),              Some(81),   "an IPv6 address and a port"),
+            (port_of_url("login.example"),                  None,       "no URL"),
+        ];
+        for (found, expected, why) in table {
+            assert_eq!(found, expected, "{why}");
+        }
+    }
 }
