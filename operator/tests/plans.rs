@@ -1,6 +1,8 @@
 //! Runs every script in `tests/plans`: a world is told what happens, and the operator's passes over it are
 //! written down. `UPDATE_GOLDENFILES=1` rewrites the expected output; read the diff before committing it.
 
+#[path = "plans_world/properties.rs"]
+mod properties;
 #[path = "plans_world/mod.rs"]
 mod world;
 

@@ -88,7 +88,7 @@ fn read_published(name: &ClusterName, live: &Value) -> Result<Genesis, Vec<Refus
         .map_err(|error| vec![mismatch(&field, error.to_string())])?;
     if live.get("immutable") != Some(&Value::Bool(true)) {
         return Err(vec![mismatch(
-            &config_map,
+            &field,
             "it is not immutable, so it is not the one that was published: set immutable: true if its document is right, or put the right one back".into(),
         )]);
     }

@@ -128,6 +128,9 @@ fn initialized(facts: &Facts<'_>) -> Fact {
     if facts.is_founded() {
         return Fact::new(name, Truth::True, "GenesisPublished", "the chain has its genesis");
     }
+    if let Some(first) = facts.refusals().first() {
+        return Fact::new(name, Truth::False, first.reason, first.to_string());
+    }
     let waiting_for = facts.checked().map_or("", |checked| checked.waiting_for.as_str());
     let message = match waiting_for {
         "" => "the genesis is not published yet".to_owned(),

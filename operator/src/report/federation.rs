@@ -35,37 +35,41 @@ pub(super) fn available(facts: &Facts<'_>) -> Fact {
     Fact::new(name, Truth::False, "NoQuorum", crate::health::one_line(&why))
 }
 
-/// What votes now, at least and at most: who could not be asked may or may not.
+/// What votes now, at least and at most.
 struct Votes {
     power: Power,
     /// Power of each that surely votes.
     known: Vec<u64>,
-    /// Power of those of whom nobody knows.
+    /// Power of those of whom nobody knows: they could not be asked, or run elsewhere.
     unknown: Vec<u64>,
+    /// Whether somebody sees a quorum.
+    seen: bool,
 }
 
-/// Validators elsewhere vote as far as those here can say: while one that serves sees a quorum.
+impl Votes {
+    /// The voting power that surely votes. Who sees a quorum has counted those elsewhere, too.
+    fn least(&self) -> u64 {
+        let known = self.known.iter().sum();
+        if self.seen { self.power.needed().max(known) } else { known }
+    }
+}
+
 fn votes(facts: &Facts<'_>) -> Option<Votes> {
     let genesis = facts.genesis.filter(|_| facts.is_founded())?;
     let power = Power::of(genesis);
-    let (mut known, mut unknown, mut elsewhere) = (vec![], vec![], vec![]);
-    let mut anybody_sees_a_quorum = false;
+    let (mut known, mut unknown, mut seen) = (vec![], vec![], false);
     for (name, held) in power.iter() {
         let health = Health::of(facts.observed, name);
         match health.report() {
-            Some(report) => {
-                anybody_sees_a_quorum |= health.votes();
-                if report.voting && !health.is_leaving() {
-                    known.push(held);
-                }
+            Some(report) if report.voting && !health.is_leaving() => {
+                seen |= report.quorum;
+                known.push(held);
             }
-            None if health.runs() => unknown.push(held),
-            None if is_local(facts, name) => {}
-            None => elsewhere.push(held),
+            None if health.runs() || !is_local(facts, name) => unknown.push(held),
+            _ => {}
         }
     }
-    if anybody_sees_a_quorum { &mut known } else { &mut unknown }.extend(elsewhere);
-    Some(Votes { power, known, unknown })
+    Some(Votes { power, known, unknown, seen })
 }
 
 fn is_local(facts: &Facts<'_>, validator: &str) -> bool {
@@ -81,7 +85,7 @@ fn is_local(facts: &Facts<'_>, validator: &str) -> bool {
 /// Voting power that surely votes, and that is needed: `votes/needed`.
 pub(super) fn quorum(facts: &Facts<'_>) -> Option<String> {
     let votes = votes(facts)?;
-    Some(format!("{}/{}", votes.known.iter().sum::<u64>(), votes.power.needed()))
+    Some(format!("{}/{}", votes.least(), votes.power.needed()))
 }
 
 pub(super) fn quorum_at_risk(facts: &Facts<'_>) -> Fact {
@@ -89,41 +93,39 @@ pub(super) fn quorum_at_risk(facts: &Facts<'_>) -> Fact {
     if facts.is_stopped() {
         return Fact::new(name, Truth::Unknown, "Suspended", "no validator runs");
     }
-    let Some(Votes { power, known, unknown }) = votes(facts) else {
+    let Some(votes) = votes(facts) else {
         return match facts.is_founded() {
             true => Fact::new(name, Truth::Unknown, "GenesisMissing", "the genesis cannot be read"),
             false => Fact::new(name, Truth::Unknown, "Founding", "there is no chain yet"),
         };
     };
+    let least = votes.least();
+    let Votes { power, known, unknown, seen: _ } = votes;
     // The strongest one lost: what is left then?
-    let left = |votes: &[u64]| {
-        votes.iter().sum::<u64>() - votes.iter().max().copied().unwrap_or(0)
-    };
+    let left = |votes: &[u64]| votes.iter().sum::<u64>() - votes.iter().max().unwrap_or(&0);
     let most: Vec<u64> = known.iter().chain(&unknown).copied().collect();
-    let (total, needed) = (power.total, power.needed());
     let all: Vec<u64> = power.iter().map(|(_, held)| held).collect();
+    let (total, needed) = (power.total, power.needed());
+    let says = |truth, reason, message: String| Fact::new(name, truth, reason, message);
     if power.is_quorum(left(&known)) {
-        return Fact::new(name, Truth::False, "Spare", "any one validator may be lost");
+        return says(Truth::False, "Spare", "any one validator may be lost".into());
     }
     if power.is_quorum(left(&most)) {
-        let why = unasked(&running(facts)).unwrap_or_default();
-        return Fact::new(name, Truth::Unknown, "NotAsked", why);
+        let why = unasked(&running(facts));
+        let why = why.unwrap_or_else(|| "validators elsewhere cannot be asked".into());
+        return says(Truth::Unknown, "NotAsked", why);
     }
-    let votes: u64 = known.iter().sum();
-    if !power.is_quorum(votes) {
-        let message = format!("{votes} of {total} voting power votes, {needed} is needed");
-        return Fact::new(name, Truth::True, "NoQuorum", message);
+    let counted = format!("{least} of {total} voting power votes, {needed} is needed");
+    if !power.is_quorum(least) {
+        return says(Truth::True, "NoQuorum", counted);
     }
     if !power.is_quorum(left(&all)) {
         let message = format!(
             "even when everybody votes, the loss of one stops writes: {needed} of {total} voting power is needed"
         );
-        return Fact::new(name, Truth::True, "NoSpare", message);
+        return says(Truth::True, "NoSpare", message);
     }
-    let message = format!(
-        "one more loss stops writes: {votes} of {total} voting power votes, {needed} is needed"
-    );
-    Fact::new(name, Truth::True, "OneMoreLoss", message)
+    says(Truth::True, "OneMoreLoss", format!("one more loss stops writes: {counted}"))
 }
 
 /// Each validator of the federation, its power, and who administers it.

@@ -95,6 +95,12 @@ impl World {
         }
     }
 
+    /// Whether planning twice comes to the same.
+    pub(crate) fn is_decided(&self) -> bool {
+        let plans = [self.look(), self.look()].map(|look| look.map(|(_, _, plan)| plan));
+        plans[0] == plans[1]
+    }
+
     /// What would be done now.
     pub(crate) fn look(&self) -> Option<(Checked, Observed, Plan)> {
         let observed = self.observe();
@@ -151,8 +157,11 @@ impl World {
                 assert_eq!(gone["metadata"]["uid"], uid.as_str());
             }
             Step::RestartPod { validator, pod: _, uid } => {
+                let before = self.has_quorum();
                 let gone = self.pods.remove(validator).expect("it is there");
                 assert_eq!(gone["metadata"]["uid"], uid.as_str());
+                let kept = !before || self.has_quorum() || !self.could_spare(validator);
+                assert!(kept, "stopping {validator} stopped the federation");
             }
             Step::Nudge { pod, chain_id } => {
                 let pod = self.pods.values_mut().find(|p| p["metadata"]["name"] == pod.as_str());
