@@ -7,6 +7,7 @@ use kube::{
     core::Status,
 };
 use serde_json::{Value, json};
+use tracing::info;
 
 use crate::{
     crd::BlockchainCluster,
@@ -66,6 +67,7 @@ pub(crate) async fn apply(
         let writer = Writer { client, name, observed };
         match writer.carry_out(step).await {
             Ok(mark) => {
+                info!(step = %described(step), "done");
                 written.extend(mark);
                 applied.done.push(step.clone());
             }
@@ -234,6 +236,16 @@ pub(crate) async fn write_status(
         name: name.name.clone(),
         mark: Mark::Version(version.parse().unwrap_or_default()),
     })
+}
+
+fn described(step: &Step) -> String {
+    match step {
+        Step::Apply(manifest) => format!("apply {} {}", manifest.kind.names().1, manifest.name),
+        Step::Publish(manifest) => format!("publish {}", manifest.name),
+        Step::Sweep { kind, name, .. } => format!("sweep {} {name}", kind.names().1),
+        Step::RestartPod { pod, .. } => format!("restart {pod}"),
+        Step::Nudge { pod, .. } => format!("nudge {pod}"),
+    }
 }
 
 fn title(manifest: &Manifest) -> String {

@@ -17,7 +17,7 @@ use crate::{
     gate::NotLeading,
     names::ClusterName,
     observe::{Observed, cache::Written, look::Look, probe::Prober, watch::Watches},
-    plan::{Plan, Step, audit::Violation},
+    plan::{Plan, audit::Violation},
     report::announce,
 };
 
@@ -131,9 +131,6 @@ impl Context {
         plan: &Plan,
     ) -> Applied {
         let (applied, written) = apply::apply(&self.client, name, observed, plan).await;
-        for step in &applied.done {
-            info!(step = %described(step), "done");
-        }
         self.wrote(name, written);
         applied
     }
@@ -188,14 +185,4 @@ impl Context {
 
 fn reading(error: kube::Error) -> ReconcileError {
     ReconcileError::Kubernetes { doing: "look at the cluster", source: Box::new(error) }
-}
-
-fn described(step: &Step) -> String {
-    match step {
-        Step::Apply(manifest) => format!("apply {} {}", manifest.kind.names().1, manifest.name),
-        Step::Publish(manifest) => format!("publish {}", manifest.name),
-        Step::Sweep { kind, name, .. } => format!("sweep {} {name}", kind.names().1),
-        Step::RestartPod { pod, .. } => format!("restart {pod}"),
-        Step::Nudge { pod, .. } => format!("nudge {pod}"),
-    }
 }

@@ -4,6 +4,7 @@
 
 mod admission;
 mod charts;
+mod crashes;
 mod faults;
 mod kubelet;
 mod objects;

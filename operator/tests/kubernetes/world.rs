@@ -44,6 +44,9 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new(name: &str) -> Self {
+        // `RUST_LOG=cairn_operator=debug` shows what the operators do.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let servers = tokio::task::spawn_blocking(shared).await.unwrap();
         Self::on(servers, name).await
     }
@@ -120,14 +123,16 @@ impl World {
         items
     }
 
-    /// Starts an operator.
+    /// Starts an operator that has not to wait for the Lease of one that was killed.
     pub(crate) fn operator(&self) -> Running {
         self.operator_with(Arc::default())
     }
 
     /// Starts an operator whose requests `faults` has in its hands.
     pub(crate) fn operator_with(&self, faults: Arc<Faults>) -> Running {
-        Running::start(self.servers, &self.namespace, faults)
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let lease = format!("operator-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        Running::start(self.servers, &self.namespace, &lease, faults)
     }
 }
 
@@ -155,7 +160,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(servers: &'static Servers, namespace: &str, faults: Arc<Faults>) -> Self {
+    pub(crate) fn start(
+        servers: &'static Servers,
+        namespace: &str,
+        lease: &str,
+        faults: Arc<Faults>,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -166,7 +176,7 @@ impl Running {
             default_image: IMAGE.into(),
             concurrency: 2,
             probe_wait: Duration::from_secs(2),
-            lease: (namespace.into(), "cairn-operator".into()),
+            lease: (namespace.into(), lease.into()),
             listen: None,
             identity: Settings::identity("test"),
         };
