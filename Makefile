@@ -35,8 +35,8 @@ kubernetes-build: # etcd, kube-apiserver, kube-controller-manager, kubectl, helm
 	@e2e/kubernetes/build.sh >/dev/null
 
 .PHONY: crds
-crds: ## Writes the CRDs and their chart from the operator's types
-	cargo run --quiet --locked --package cairn-operator -- crds > crds/cairndb.io_blockchainclusters.yaml
+crds: ## Writes the CRDs, and the copy in their chart, from the operator's types
+	UPDATE_GOLDENFILES=1 cargo test --quiet --locked --package cairn-operator --test crds
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REGISTRY ?= ghcr.io/cairndb

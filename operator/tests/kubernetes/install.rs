@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use crate::{
     kubelet::{CLASS, Kubelet},
-    servers::Servers,
-    world::{four, until},
+    servers::{Beside, Servers},
+    world::until,
 };
 
 const ACCOUNT: &str = "system:serviceaccount:cairn-system:cairn-operator";
@@ -80,7 +80,7 @@ async fn a_person_installs_it_makes_a_ledger_and_reads_what_it_says() {
 }
 
 /// Runs the operator as the chart's Deployment would: its arguments, its account.
-async fn run_operator(servers: &'static Servers, client: &kube::Client) -> impl Drop {
+async fn run_operator(servers: &'static Servers, client: &kube::Client) -> Beside {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), "cairn-system");
     let deployment = deployments.get("cairn-operator").await.unwrap();
     let pod = deployment.spec.unwrap().template.spec.unwrap();
@@ -89,15 +89,81 @@ async fn run_operator(servers: &'static Servers, client: &kube::Client) -> impl 
     *listen = "--listen=127.0.0.1:0".into();
     arguments.push("--leader-election-namespace=cairn-system".into());
     let kubeconfig = servers.kubeconfig_of_account("cairn-system", &pod.service_account_name.unwrap());
-    servers.spawn_program(env!("CARGO_BIN_EXE_cairn-operator"), &arguments, &kubeconfig)
+    servers.beside(env!("CARGO_BIN_EXE_cairn-operator"), &arguments, &kubeconfig)
 }
 
-/// Everything that it ever asks for: a cluster with every optional object, changed, and taken apart again.
+/// Everything that it ever asks for: a cluster with every optional object, changed, taken apart again; one
+/// whose validators change before there is a genesis.
 async fn exercise(servers: &'static Servers) {
-    let _ = (servers, four());
+    let bare = json!({"validators": [{"name": "alice"}, {"name": "bob"}, {"name": "carol"}, {"name": "dave"}]});
+    let mut full = bare.clone();
+    full["image"] = json!({"repository": "registry.test/cairn", "tag": "2"});
+    full["storage"] = json!({"data": {"size": "30Gi"}});
+    full["api"] = json!({
+        "ingress": {"host": "ledger.test"}, "gateway": {"name": "public"},
+        "tls": {"issuerRef": {"name": "company"}},
+    });
+    full["monitoring"] = json!({"podMonitor": true, "rules": true});
+    write(servers, "demo", &full).await;
+    settled(servers, "demo").await;
+    let mut less = bare;
+    less["image"] = full["image"].clone();
+    less["storage"] = full["storage"].clone();
+    less["networkPolicy"] = json!({"enabled": false});
+    less["availability"] = json!({"podDisruptionBudget": "Disabled"});
+    write(servers, "demo", &less).await;
+    settled(servers, "demo").await;
+    // Two, and then one, that wait for a genesis which nobody publishes.
+    let founding = |names: &[&str]| {
+        let validators: Vec<_> = names.iter().map(|name| json!({"name": name})).collect();
+        json!({"validators": validators, "bootstrap": {"genesisRef": {"name": "not-there"}}})
+    };
+    write(servers, "slow", &founding(&["erin", "frank"])).await;
+    present(servers, "statefulset/slow-frank", true).await;
+    write(servers, "slow", &founding(&["erin"])).await;
+    present(servers, "statefulset/slow-frank", false).await;
+    present(servers, "serviceaccount/slow-frank", false).await;
 }
 
-fn install_optional_kinds(_servers: &Servers) {}
+async fn write(servers: &'static Servers, name: &str, spec: &Value) {
+    let object = json!({
+        "apiVersion": "cairndb.io/v1alpha1", "kind": "BlockchainCluster",
+        "metadata": {"name": name, "namespace": "default"}, "spec": spec,
+    });
+    let object = object.to_string();
+    let apply = move || servers.kubectl_with(&["apply", "-f", "-"], &object);
+    tokio::task::spawn_blocking(apply).await.unwrap().unwrap();
+}
+
+async fn settled(servers: &'static Servers, name: &'static str) {
+    until("the cluster is settled", async || {
+        let get = move || servers.kubectl(&["get", "bcc", name, "-o", "json"]).unwrap();
+        let text = tokio::task::spawn_blocking(get).await.unwrap();
+        let cluster: Value = serde_json::from_str(&text).unwrap();
+        let ready = cluster["status"]["conditions"].as_array().into_iter().flatten().any(|condition| {
+            condition["type"] == "Ready"
+                && condition["status"] == "True"
+                && condition["observedGeneration"] == cluster["metadata"]["generation"]
+        });
+        if ready { Ok(()) } else { Err(cluster["status"].to_string()) }
+    })
+    .await;
+}
+
+async fn present(servers: &'static Servers, object: &'static str, wanted: bool) {
+    until("an object comes or goes", async || {
+        let get = move || servers.kubectl(&["get", object]).is_ok();
+        let is = tokio::task::spawn_blocking(get).await.unwrap();
+        if is == wanted { Ok(()) } else { Err(format!("{object}: {is}")) }
+    })
+    .await;
+}
+
+fn install_optional_kinds(servers: &Servers) {
+    let file = root().join("operator/tests/kubernetes/optional-kinds.yaml");
+    servers.kubectl(&["apply", "-f", &file.display().to_string()]).unwrap();
+    servers.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).unwrap();
+}
 
 /// Runs a command line as the documentation shows it.
 async fn shell(servers: &'static Servers, command: &str) -> String {
@@ -154,7 +220,7 @@ fn compare_rights(servers: &'static Servers) {
     let mut used = BTreeSet::new();
     let mut forbidden = BTreeSet::new();
     for event in servers.audited() {
-        if event["user"]["username"] != ACCOUNT || event["stage"] != "ResponseComplete" {
+        if event["user"]["username"] != ACCOUNT || event["stage"] == "ResponseStarted" {
             continue;
         }
         let Value::Object(object) = &event["objectRef"] else { continue };

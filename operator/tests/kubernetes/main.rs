@@ -6,6 +6,7 @@ mod admission;
 mod charts;
 mod crashes;
 mod faults;
+mod install;
 mod kubelet;
 mod objects;
 mod scenarios;

@@ -24,6 +24,16 @@ use rcgen::{
 const ASK: Duration = Duration::from_millis(50);
 const ASK_MAX: u32 = 2400;
 
+/// Only what ServiceAccounts ask for, and not those of the controllers.
+const AUDIT: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+rules:
+- {level: None, userGroups: ['system:serviceaccounts:kube-system']}
+- {level: Metadata, userGroups: ['system:serviceaccounts'], omitStages: [RequestReceived]}
+- {level: None}
+";
+
 /// The servers that run.
 pub(crate) struct Servers {
     /// Directory of certificates, data and logs. Removed at the next start of the same kind, kept for reading.
@@ -64,6 +74,7 @@ impl Servers {
             std::env::temp_dir().join(format!("cairn-kubernetes-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(directory.join("log")).unwrap();
+        fs::write(directory.join("audit.yaml"), AUDIT).unwrap();
         let authority = authority();
         let servers = Self {
             kubeconfig: directory.join("kubeconfig"),
@@ -169,10 +180,54 @@ impl Servers {
                 &format!("--service-account-signing-key-file={}", file("sa.key")),
                 "--endpoint-reconciler-type=none",
                 "--profiling=false",
+                &format!("--audit-policy-file={}", self.directory.join("audit.yaml").display()),
+                &format!("--audit-log-path={}", self.audit_log().display()),
             ],
         );
         self.children.lock().unwrap().api_server = Some(child);
         self.wait("kube-apiserver", || self.kubectl(&["get", "--raw", "/readyz"]).is_ok());
+    }
+
+    /// What ServiceAccounts outside of kube-system asked for: one event of the audit log each.
+    pub(crate) fn audited(&self) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.audit_log()).unwrap();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    fn audit_log(&self) -> PathBuf {
+        self.directory.join("log/audit.jsonl")
+    }
+
+    /// A kubeconfig with a token of a ServiceAccount.
+    pub(crate) fn kubeconfig_of_account(&self, namespace: &str, account: &str) -> PathBuf {
+        let token = self.kubectl(&["-n", namespace, "create", "token", account]).unwrap();
+        let (token, authority) = (token.trim(), self.directory.join("pki/ca.crt"));
+        let (authority, port) = (authority.display(), self.api_port);
+        let path = self.directory.join(format!("{account}.kubeconfig"));
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
+             clusters: [{{name: test, cluster: {{server: 'https://127.0.0.1:{port}', certificate-authority: {authority}}}}}]\n\
+             users: [{{name: test, user: {{token: {token}}}}}]\n\
+             contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n"
+        );
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Runs a program of ours beside the servers, until what is returned is dropped.
+    pub(crate) fn beside(&self, program: &str, arguments: &[String], kubeconfig: &Path) -> Beside {
+        let name = Path::new(program).file_name().unwrap().to_string_lossy().into_owned();
+        let log = self.directory.join("log").join(format!("{name}.log"));
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "--", program])
+            .args(arguments)
+            .env("KUBECONFIG", kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        Beside(spawn_for_life(command))
     }
 
     fn start_etcd(&self) {
@@ -305,6 +360,16 @@ impl Servers {
             );
         }
         panic!("{what} does not answer");
+    }
+}
+
+/// A program that runs.
+pub(crate) struct Beside(Child);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
