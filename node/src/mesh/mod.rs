@@ -113,6 +113,10 @@ pub enum PeerEvent {
 /// looks at [`Mesh::connected`].
 const EVENTS: usize = 1024;
 
+/// An idle peer pings every three seconds: who says nothing for longer than this is cut off, or
+/// does not live.
+const LATELY: Duration = Duration::from_secs(5);
+
 /// Who receives each channel's frames.
 #[derive(Default)]
 struct Services([OnceLock<Arc<dyn Service>>; 3]);
@@ -227,6 +231,14 @@ impl Mesh {
     /// Who is connected now.
     pub fn connected(&self) -> Vec<Peer> {
         self.links.all().iter().map(|connection| connection.peer).collect()
+    }
+
+    /// Who is connected and has been heard lately. Who is cut off without a word is missing here
+    /// some seconds before the connection is given up.
+    pub fn heard(&self) -> Vec<Peer> {
+        let connections = self.links.all();
+        let heard = connections.iter().filter(|connection| connection.quiet() < LATELY);
+        heard.map(|connection| connection.peer).collect()
     }
 
     /// Who comes and goes from now on.
