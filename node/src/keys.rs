@@ -106,7 +106,7 @@ pub fn read_or_make(path: &Path) -> Result<SigningKey, Failure> {
 }
 
 /// Makes a directory whose name survives a power cut.
-fn make_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
     if path.as_os_str().is_empty() || path.is_dir() {
         return Ok(());
     }

@@ -113,10 +113,6 @@ pub enum PeerEvent {
 /// looks at [`Mesh::connected`].
 const EVENTS: usize = 1024;
 
-/// An idle peer pings every three seconds: who says nothing for longer than this is cut off, or
-/// does not live.
-const LATELY: Duration = Duration::from_secs(5);
-
 /// Who receives each channel's frames.
 #[derive(Default)]
 struct Services([OnceLock<Arc<dyn Service>>; 3]);
@@ -233,11 +229,11 @@ impl Mesh {
         self.links.all().iter().map(|connection| connection.peer).collect()
     }
 
-    /// Who is connected and has been heard lately. Who is cut off without a word is missing here
-    /// some seconds before the connection is given up.
-    pub fn heard(&self) -> Vec<Peer> {
+    /// Who is connected and was heard so lately. An idle peer pings every three seconds; a
+    /// connection over which nothing comes is given up much later.
+    pub fn heard(&self, lately: Duration) -> Vec<Peer> {
         let connections = self.links.all();
-        let heard = connections.iter().filter(|connection| connection.quiet() < LATELY);
+        let heard = connections.iter().filter(|connection| connection.quiet() < lately);
         heard.map(|connection| connection.peer).collect()
     }
 

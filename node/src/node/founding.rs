@@ -108,6 +108,11 @@ pub(super) fn is_due(config: &Config) -> Result<bool, Failure> {
 
 /// Makes the keys, shows them, waits. Nothing when the validator was told to end meanwhile.
 pub(super) async fn wait(config: &Config) -> Result<Option<Founded>, Failure> {
+    // Durably: the keys in it must not go with its name.
+    keys::make_directory(&config.data).map_err(|error| {
+        let path = config.data.display();
+        Failure::new(ExitCode::DataDirectory, format!("{path} cannot be made: {error}"))
+    })?;
     let _directory = Directory::hold(&config.data).map_err(store_failure)?;
     // Before the keys: a busy port must leave no trace.
     let admin = listen(config.listen.admin, "admin").await?;

@@ -25,6 +25,10 @@ const READY_WITHIN_BLOCKS: u64 = 3;
 /// itself ready all the same: the others may be down, and reading is still worth it.
 const PEERS_WITHIN: Duration = Duration::from_secs(3);
 
+/// Who has said nothing for so long, though an idle peer pings every three seconds, is cut off, or
+/// does not live.
+const LATELY: Duration = Duration::from_secs(5);
+
 /// How often the status is looked at when nothing changes.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
 
@@ -100,7 +104,7 @@ impl Telling {
         let count = |counter: &IntCounter, all: u64| counter.inc_by(all - counter.get());
         count(&self.metrics.store_scrubbed, blocks);
         count(&self.metrics.store_damaged, damaged);
-        let (reachable, voting) = (self.mesh.heard(), chain.signing);
+        let (reachable, voting) = (self.mesh.heard(LATELY), chain.signing);
         let lead = self.order.lead(&reachable);
         let no_quorum_because = quorum::missing(&Sight {
             genesis: &self.genesis,
