@@ -66,6 +66,16 @@ impl fmt::Display for StoreKind {
     }
 }
 
+/// What a line of the log looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
 /// Where this validator listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
@@ -110,6 +120,11 @@ pub struct Config {
     pub streams: usize,
     /// What is logged: a level, or tracing's directives.
     pub log: String,
+    /// What a line of it looks like.
+    pub log_format: LogFormat,
+    /// Whether this validator makes its own keys before its chain is founded, and waits for the
+    /// genesis.
+    pub create_keys: bool,
 }
 
 /// Flags and environment variables that win over the file.
@@ -145,6 +160,20 @@ pub struct Overrides {
     /// What is logged: error, warn, info, debug, trace, or directives like "info,cairn_node=debug"
     #[arg(long, env = "CAIRN_LOG", value_name = "LEVEL")]
     pub log: Option<String>,
+    /// What a line of the log looks like
+    #[arg(long, env = "CAIRN_LOG_FORMAT")]
+    pub log_format: Option<LogFormat>,
+    /// Before the chain is founded: make the keys that are missing, and wait for the genesis file
+    #[arg(
+        long,
+        env = "CAIRN_CREATE_KEYS",
+        value_name = "BOOL",
+        value_parser = clap::builder::BoolishValueParser::new(),
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub create_keys: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -172,6 +201,10 @@ struct Written {
     streams: WrittenStreams,
     #[serde(default)]
     log: Option<String>,
+    #[serde(default)]
+    log_format: Option<LogFormat>,
+    #[serde(default)]
+    create_keys: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -230,6 +263,8 @@ impl Config {
             intake,
             streams,
             log,
+            log_format,
+            create_keys,
         } = written;
         check_name("name", &name)?;
         for (peer, address) in &peers {
@@ -278,6 +313,8 @@ impl Config {
             intake: intake.checked()?,
             streams: streams.checked()?,
             log,
+            log_format: overrides.log_format.or(log_format).unwrap_or(LogFormat::Text),
+            create_keys: overrides.create_keys.unwrap_or(create_keys),
         })
     }
 }
@@ -402,12 +439,13 @@ mod tests {
         assert!(config.peers.is_empty());
         assert_eq!(config.streams, 2048);
         assert_eq!((config.store, config.tikv), (StoreKind::Embedded, None));
+        assert_eq!((config.log_format, config.create_keys), (LogFormat::Text, false));
     }
 
     #[test]
     fn what_is_written_counts_and_flags_win() {
         let text = format!(
-            "{LEAST}order = 'memory'\nlog = 'warn'\n[listen]\napi = '0.0.0.0:80'\n[peers]\nbob = 'bob.example:9987'\n[intake]\ntransactions = 5\npatience_s = 7\n[api]\nadvertised_streams_url = 'wss://a.example/b'\n"
+            "{LEAST}order = 'memory'\nlog = 'warn'\nlog_format = 'json'\ncreate_keys = true\n[listen]\napi = '0.0.0.0:80'\n[peers]\nbob = 'bob.example:9987'\n[intake]\ntransactions = 5\npatience_s = 7\n[api]\nadvertised_streams_url = 'wss://a.example/b'\n"
         );
         let config = parse(&text).unwrap();
         assert_eq!(config.listen.api.to_string(), "0.0.0.0:80");
@@ -416,17 +454,21 @@ mod tests {
         assert_eq!(config.api.advertised_streams_url.as_deref(), Some("wss://a.example/b"));
         assert_eq!(config.intake.patience, Duration::from_secs(7));
         assert_eq!((config.order, config.log.as_str()), (OrderKind::Memory, "warn"));
+        assert_eq!((config.log_format, config.create_keys), (LogFormat::Json, true));
         let overrides = Overrides {
             data: Some("here".into()),
             api: Some("127.0.0.1:1".to_owned()),
             order: Some(OrderKind::Raft),
             log: Some("debug".to_owned()),
+            log_format: Some(LogFormat::Text),
+            create_keys: Some(false),
             ..Overrides::default()
         };
         let config = Config::parse(&text, Path::new("/etc/cairn"), &overrides).unwrap();
         assert_eq!(config.data, Path::new("here"), "as typed");
         assert_eq!(config.listen.api.to_string(), "127.0.0.1:1");
         assert_eq!((config.order, config.log.as_str()), (OrderKind::Raft, "debug"));
+        assert_eq!((config.log_format, config.create_keys), (LogFormat::Text, false));
     }
 
     #[test]
@@ -462,6 +504,8 @@ mod tests {
             ("[tikv]\npd = ['pd:1']\nprefix = 'a/b'", "tikv.prefix",         "no name"),
             ("[tikv]\npd = ['pd:1']\n[tikv.tls]\nca_file = 'a'", "certificate_file", "half of TLS"),
             ("log = 'a=b=c'",                        "log",                 "no level"),
+            ("log_format = 'xml'",                   "xml",                 "no such format"),
+            ("create_keys = 'yes'",                  "boolean",             "a text, not a truth"),
             ("[intake]\ntransactions = 0",           "intake.transactions", "nothing fits"),
             ("[intake]\nbytes = 10",                 "intake.bytes",        "not one fits"),
             ("[intake]\npatience_s = 0",             "intake.patience_s",   "no patience"),

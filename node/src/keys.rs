@@ -1,11 +1,11 @@
 //! Private keys in files: comment lines, then the 32-byte seed in base58. Readable by their
-//! owner alone, written once, never overwritten.
+//! owner alone, written whole or not at all, never overwritten.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use cairn_ledger::signature::SigningKey;
@@ -63,18 +63,58 @@ pub fn mark_used(path: &Path, key: &SigningKey) -> Result<(), Failure> {
     if !is_unused(path)? {
         return Ok(());
     }
-    let new = path.with_extension("new");
-    let replace = || -> io::Result<()> {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(file_text(key, false).as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        sync_directory_of(path)
+    put(path, &file_text(key, false)).map_err(|error| unwritten(path, &error))
+}
+
+/// Puts a whole file there. What a crash leaves half done is a draft, which the next one replaces.
+fn put(path: &Path, text: &str) -> io::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".draft");
+    let draft = PathBuf::from(draft);
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    sync_directory_of(path)
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(ExitCode::Key, format!("cannot write {}: {error}", path.display()))
+}
+
+/// The key of that file; where there is none, a new one, durably, its directories with it. For
+/// one process at a time.
+///
+/// # Errors
+/// When it cannot be read, or cannot be written.
+pub fn read_or_make(path: &Path) -> Result<SigningKey, Failure> {
+    let make = || -> io::Result<Option<SigningKey>> {
+        if path.try_exists()? {
+            return Ok(None);
+        }
+        make_directory(path.parent().unwrap_or(Path::new("")))?;
+        let key = generate();
+        put(path, &file_text(&key, true))?;
+        Ok(Some(key))
     };
-    replace().map_err(|error| {
-        Failure::new(ExitCode::Key, format!("cannot write {}: {error}", path.display()))
-    })
+    match make() {
+        Ok(Some(key)) => Ok(key),
+        Ok(None) => read(path),
+        Err(error) => Err(unwritten(path, &error)),
+    }
+}
+
+/// Makes a directory whose name survives a power cut.
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_directory(parent)?;
+    }
+    fs::create_dir(path)?;
+    sync_directory_of(path)
 }
 
 /// The name too must survive a power cut.
@@ -132,7 +172,7 @@ pub fn write_new(path: &Path, key: &SigningKey) -> Result<(), Failure> {
             ExitCode::Key,
             format!("{} exists; a key is never overwritten: choose another name", path.display()),
         ),
-        _ => Failure::new(ExitCode::Key, format!("cannot write {}: {error}", path.display())),
+        _ => unwritten(path, &error),
     })
 }
 
@@ -159,6 +199,24 @@ mod tests {
         let again = write_new(&path, &generate()).unwrap_err();
         assert!(again.message.contains("never overwritten"), "{again}");
         assert_eq!(read(&path).unwrap().seed(), key.seed());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_half_a_file_is_none() {
+        let directory = std::env::temp_dir().join(format!("cairn-made-{}", std::process::id()));
+        let path = directory.join("deep").join("in").join("member.key");
+        let made = read_or_make(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(is_unused(&path).unwrap());
+        assert_eq!(read_or_make(&path).unwrap().seed(), made.seed(), "the same again");
+        fs::rename(&path, path.with_extension("key.draft")).unwrap();
+        let other = read_or_make(&path).unwrap();
+        assert_ne!(other.seed(), made.seed(), "what was not finished was shown to nobody");
+        fs::write(&path, "half a k").unwrap();
+        let failure = read_or_make(&path).unwrap_err();
+        assert_eq!(failure.code, ExitCode::Key, "{failure}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "half a k", "nobody else's is replaced");
         fs::remove_dir_all(directory).unwrap();
     }
 

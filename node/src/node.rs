@@ -10,33 +10,28 @@ use std::{
 
 use cairn_ledger::{
     genesis::Genesis,
-    ids::{Height, Position},
+    ids::{Height, Position, PublicKey},
     signature::SigningKey,
 };
-use prometheus::IntCounter;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     api::{
-        Api, ApiParts, ApiSettings, NodeStatus, Serving,
+        Admin, Api, ApiParts, ApiSettings, Identity, Serving,
         access::Access,
         serve,
         server::{Places, Tls, descriptors},
     },
     chain::{
         journal::{self, Journal},
-        shell::{ChainStatus, Fatal, Parts, Shell},
+        shell::{Fatal, Parts, Shell},
     },
     clock::Stopwatch,
     config::{Config, OrderKind, StoreKind},
     exit::{ExitCode, Failure},
     intake::Intake,
     keys,
-    mesh::{Channel, Counters, Mesh, MeshConfig, Peer},
+    mesh::{Channel, Mesh, MeshConfig, Peer},
     metrics::Metrics,
     order::{
         Order,
@@ -46,30 +41,25 @@ use crate::{
     },
     query::Query,
     search::Search,
-    store::{Located, Scrubbed, Store, StoreError, embedded::Embedded},
+    store::{Located, Store, StoreError, embedded::Embedded},
     streams::StreamLimits,
 };
 
+mod founding;
+mod quorum;
+mod telling;
 #[cfg(feature = "tikv")]
 mod tikv;
 #[cfg(not(feature = "tikv"))]
 #[path = "node/without_tikv.rs"]
 mod tikv;
 
+use founding::{Founded, Told};
+use telling::{LOOK, Telling};
 use tikv::Tikv;
-
-/// A node that is further behind the best that a peer has shown is not ready.
-const READY_WITHIN_BLOCKS: u64 = 3;
-
-/// How long a starting node waits to hear from a peer how far the chain is, before it calls
-/// itself ready all the same: the others may be down, and reading is still worth it.
-const PEERS_WITHIN: Duration = Duration::from_secs(3);
 
 /// Most connections of the admin port at a time.
 const ADMIN_CONNECTIONS: usize = 256;
-
-/// How often the status is looked at when nothing changes.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// Runs one validator until SIGTERM, SIGINT, or trouble that it must not go on with.
 ///
@@ -81,14 +71,34 @@ pub fn run(config: Config) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::general(format!("the runtime does not start: {error}")))?;
     runtime.block_on(async {
-        let opened = tokio::task::block_in_place(|| Opened::open(&config))?;
-        // Before the signing state, which opening changes: a busy port must leave no trace. After
-        // the store: a second process on one directory should hear of that, not of its ports.
-        let ports = Ports::take(&config).await?;
-        let _pid = PidFile::write(&config.home);
-        let signing = tokio::task::block_in_place(|| opened.signing(&config))?;
-        Running::start(config, opened, signing, ports).await?.until_told().await
+        if !config.create_keys || !founding::is_due(&config)? {
+            return live(config, None).await;
+        }
+        match founding::wait(&config).await? {
+            Some(founded) => live(config, Some(founded)).await,
+            None => Ok(()),
+        }
     })
+}
+
+/// Opens, starts, and runs until it is told to end.
+async fn live(config: Config, founded: Option<Founded>) -> Result<(), Failure> {
+    let (doors, admin, told, answering) = match founded {
+        Some(Founded { doors, admin, told, answering }) => {
+            (Some(doors), Some(admin), Some(told), Some(answering))
+        }
+        None => (None, None, None, None),
+    };
+    let opened = tokio::task::block_in_place(|| Opened::open(&config, doors))?;
+    // Before the signing state, which opening changes: a busy port must leave no trace. After
+    // the store: a second process on one directory should hear of that, not of its ports.
+    let ports = Ports::take(&config, admin).await?;
+    let _pid = PidFile::write(&config.home);
+    let signing = tokio::task::block_in_place(|| opened.signing(&config))?;
+    let running = Running::start(config, opened, signing, ports).await?;
+    drop(answering);
+    let told = told.map_or_else(Told::listen, Ok)?;
+    running.until_told(told).await
 }
 
 /// The file beside the configuration that says which process runs this validator. Whoever
@@ -139,12 +149,16 @@ struct Ports {
 }
 
 impl Ports {
-    async fn take(config: &Config) -> Result<Self, Failure> {
+    /// The admin port may be open already.
+    async fn take(config: &Config, admin: Option<TcpListener>) -> Result<Self, Failure> {
         Ok(Self {
             mesh: listen(config.listen.mesh, "mesh").await?,
             api: listen(config.listen.api, "API").await?,
             api_events: listen(config.listen.api_events, "events").await?,
-            admin: listen(config.listen.admin, "admin").await?,
+            admin: match admin {
+                Some(admin) => admin,
+                None => listen(config.listen.admin, "admin").await?,
+            },
         })
     }
 }
@@ -154,6 +168,8 @@ struct Signing {
     /// Whether the chain knows its consensus key: a node that lost its volume is no member of
     /// the log either, because what its log had acknowledged is gone.
     member: bool,
+    /// The public half of the consensus key on the volume, whether it signs or not.
+    shown: PublicKey,
     key: Option<SigningKey>,
     from: Height,
     journal: Option<Journal>,
@@ -163,10 +179,11 @@ struct Signing {
 }
 
 impl Signing {
-    fn never(member: bool, why: String) -> Self {
+    fn never(member: bool, shown: PublicKey, why: String) -> Self {
         tracing::warn!("this node follows without signing: {why}");
         Self {
             member,
+            shown,
             key: None,
             from: Height(0),
             journal: None,
@@ -177,11 +194,17 @@ impl Signing {
 }
 
 impl Opened {
-    fn open(config: &Config) -> Result<Self, Failure> {
-        let genesis = Arc::new(read_genesis(&config.genesis)?);
+    fn open(config: &Config, doors: Option<Doors>) -> Result<Self, Failure> {
+        let genesis = Arc::new(genesis_of(config)?);
+        if config.create_keys {
+            founding::check_there(config, &genesis)?;
+        }
         let member_key = keys::read(&config.member_key)?;
         let me = find_me(&genesis, config, &member_key)?;
-        let doors = Doors::open(config)?;
+        if config.create_keys {
+            founding::check_named(config, &genesis, me)?;
+        }
+        let doors = doors.map_or_else(|| Doors::open(config), Ok)?;
         std::fs::create_dir_all(&config.data).map_err(|error| {
             let path = config.data.display();
             Failure::new(ExitCode::DataDirectory, format!("{path} cannot be made: {error}"))
@@ -192,6 +215,9 @@ impl Opened {
             None => None,
         };
         let store = store(config, &genesis, tikv.as_ref())?;
+        if config.create_keys {
+            founding::pin(config, &genesis)?;
+        }
         Ok(Self { genesis, me, member_key, store, tikv, doors })
     }
 
@@ -226,6 +252,14 @@ fn store(
     }
     let opened = Embedded::open(&config.data, Arc::clone(genesis)).map_err(store_failure)?;
     Ok(Arc::new(opened))
+}
+
+/// The genesis of a validator's chain.
+///
+/// # Errors
+/// One sentence, and the exit code for it.
+pub(crate) fn genesis_of(config: &Config) -> Result<Genesis, Failure> {
+    if config.create_keys { founding::genesis(config) } else { read_genesis(&config.genesis) }
 }
 
 fn read_genesis(path: &Path) -> Result<Genesis, Failure> {
@@ -272,7 +306,7 @@ fn open_signing(data: &Path, genesis: &Genesis, me: Peer, tip: Height) -> Result
             "its consensus key is {}, the chain knows {named}; the old key is gone with its volume, and a new one must be registered",
             key.public()
         );
-        return Ok(Signing::never(false, why));
+        return Ok(Signing::never(false, key.public(), why));
     }
     let journal_path = data.join("journal");
     // A key that has signed nothing yet says so in its file. Without that, a missing journal is a
@@ -286,7 +320,9 @@ fn open_signing(data: &Path, genesis: &Genesis, me: Peer, tip: Height) -> Result
     let opened = Journal::open(&journal_path, genesis.chain(), key.public(), tip);
     let (journal, recovered) = match opened {
         Ok(opened) => opened,
-        Err(error) if error.may_observe() => return Ok(Signing::never(true, error.to_string())),
+        Err(error) if error.may_observe() => {
+            return Ok(Signing::never(true, key.public(), error.to_string()));
+        }
         Err(error) => return Err(journal_failure(error)),
     };
     keys::mark_used(&path, &key)?;
@@ -296,6 +332,7 @@ fn open_signing(data: &Path, genesis: &Genesis, me: Peer, tip: Height) -> Result
     let (from, replay) = (recovered.may_sign_from, recovered.records);
     Ok(Signing {
         member: true,
+        shown: key.public(),
         key: Some(key),
         from,
         journal: Some(journal),
@@ -329,6 +366,7 @@ impl Running {
         let not_voting_because = signing.not_because.clone();
         let metrics = Arc::clone(&doors.api.metrics);
         let addresses = addresses(&config, &genesis, me)?;
+        let member_public = member_key.public();
         let mesh =
             Mesh::new(MeshConfig { genesis: Arc::clone(&genesis), me, member_key, addresses });
         let opening = Opening {
@@ -341,7 +379,7 @@ impl Running {
         };
         let (order, order_failed) = opening.order(&signing, store.tip().0.order).await?;
         let intake = open_intake(&config, &order, &store, &metrics);
-        let Signing { member: _, key, from, journal, replay, not_because: _ } = signing;
+        let Signing { member: _, shown, key, from, journal, replay, not_because: _ } = signing;
         let parts = Parts {
             genesis: Arc::clone(&genesis),
             me,
@@ -361,7 +399,7 @@ impl Running {
 
         let telling = Telling {
             genesis: Arc::clone(&genesis),
-            name: config.name.clone(),
+            me,
             not_voting_because,
             mesh: Arc::clone(&mesh),
             order: Arc::clone(&order),
@@ -371,6 +409,17 @@ impl Running {
             since: Stopwatch::start(),
         };
         let (status_sender, status) = watch::channel(telling.status(&shell.status().borrow()));
+        let admin = Admin {
+            identity: Identity {
+                validator: config.name.clone(),
+                consensus_key: shown,
+                member_key: member_public,
+            },
+            genesis: Some(Arc::clone(&genesis)),
+            status: status.clone(),
+            metrics: Arc::clone(&metrics),
+            intake: Some(Arc::clone(&intake)),
+        };
         let query = Arc::new(Query::new(Arc::clone(&store), genesis));
         let search = open_search(&config, &store, &metrics)?;
         let api = Api::open(ApiParts {
@@ -385,7 +434,7 @@ impl Running {
         let doors = [
             (ports.api, api.router(), doors.api.clone()),
             (ports.api_events, api.events_router(), doors.api),
-            (ports.admin, api.admin_router(), doors.admin),
+            (ports.admin, admin.router(), doors.admin),
         ];
         let mut servers = Vec::from(doors.map(|(listener, router, serving)| {
             tokio::spawn(serve(listener, router, serving, stop.clone()))
@@ -401,8 +450,8 @@ impl Running {
     }
 
     /// Waits for a reason to end, then ends in order.
-    async fn until_told(mut self) -> Result<(), Failure> {
-        let told = self.reason_to_end().await;
+    async fn until_told(mut self, told: Told) -> Result<(), Failure> {
+        let told = self.reason_to_end(told).await;
         self.stop_serving.send_replace(true);
         self.intake.stop().await;
         for server in self.servers {
@@ -420,18 +469,11 @@ impl Running {
         ended.map_err(fatal_failure)
     }
 
-    async fn reason_to_end(&mut self) -> Result<(), Failure> {
-        let listen = |kind| {
-            signal(kind)
-                .map_err(|error| Failure::general(format!("signals cannot be heard: {error}")))
-        };
-        let (mut terminate, mut interrupt) =
-            (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    async fn reason_to_end(&mut self, mut told: Told) -> Result<(), Failure> {
         let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
+                () = told.over() => return Ok(()),
                 _ = look.tick() => {
                     if self.shell.has_ended() {
                         return Ok(());
@@ -580,106 +622,6 @@ fn order_failure(error: OrderOpenError) -> Failure {
         _ => ExitCode::StorageFailed,
     };
     Failure::new(code, error)
-}
-
-/// Keeps the status that the API shows.
-struct Telling {
-    genesis: Arc<Genesis>,
-    name: String,
-    not_voting_because: Option<String>,
-    mesh: Arc<Mesh>,
-    order: Arc<dyn Order>,
-    store: Arc<dyn Store>,
-    intake: Arc<Intake>,
-    metrics: Arc<Metrics>,
-    since: Stopwatch,
-}
-
-impl Telling {
-    async fn keep_telling(
-        self,
-        mut chain: watch::Receiver<ChainStatus>,
-        status: watch::Sender<NodeStatus>,
-    ) {
-        let mut counted = Counters::default();
-        loop {
-            let now = self.status(&chain.borrow_and_update());
-            self.metrics.voting.set(i64::from(now.voting));
-            counted = self.count_frames(counted);
-            self.metrics
-                .pending_transactions
-                .set(self.intake.waiting().try_into().unwrap_or(i64::MAX));
-            self.metrics
-                .pending_bytes
-                .set(self.intake.waiting_bytes().try_into().unwrap_or(i64::MAX));
-            status.send_if_modified(|old| {
-                let changed = *old != now;
-                *old = now;
-                changed
-            });
-            if status.is_closed() {
-                return;
-            }
-            match tokio::time::timeout(LOOK, chain.changed()).await {
-                Ok(Err(_)) => return,
-                // At most as often as somebody could look.
-                Ok(Ok(())) => tokio::time::sleep(LOOK / 10).await,
-                Err(_) => {}
-            }
-        }
-    }
-
-    /// What the mesh has not taken since the last look.
-    fn count_frames(&self, before: Counters) -> Counters {
-        let now = self.mesh.counters();
-        let reasons = [
-            ("queue_full", now.dropped - before.dropped),
-            ("malformed", now.frames_malformed - before.frames_malformed),
-            ("overloaded", now.overloaded - before.overloaded),
-            ("unauthenticated", now.unauthenticated - before.unauthenticated),
-        ];
-        for (reason, more) in reasons {
-            self.metrics.frames_dropped.with_label_values(&[reason]).inc_by(more);
-        }
-        now
-    }
-
-    fn status(&self, chain: &ChainStatus) -> NodeStatus {
-        let peers = self.mesh.connected();
-        let behind = chain.best_peer.0.saturating_sub(chain.tip.height.0);
-        let alone = self.genesis.validators().len() == 1;
-        let trouble = self.store.trouble();
-        self.metrics.store_reachable.set(i64::from(trouble.is_none()));
-        let Scrubbed { blocks, damaged } = self.store.scrubbed();
-        let count = |counter: &IntCounter, all: u64| counter.inc_by(all - counter.get());
-        count(&self.metrics.store_scrubbed, blocks);
-        count(&self.metrics.store_damaged, damaged);
-        let not_ready_because = if let Some(why) = trouble {
-            Some(format!("the store cannot be reached: {why}"))
-        } else if behind > READY_WITHIN_BLOCKS {
-            Some(format!("{behind} blocks behind the best peer"))
-        } else if !alone && peers.is_empty() && self.since.elapsed() < PEERS_WITHIN {
-            Some("no peer has answered yet".to_owned())
-        } else {
-            None
-        };
-        let name = |peer: Peer| self.genesis.validators()[usize::from(peer)].name.clone();
-        NodeStatus {
-            chain_id: self.genesis.chain().to_string(),
-            validator: self.name.clone(),
-            height: chain.tip.height.0,
-            block: chain.tip.block.to_string(),
-            round: chain.round.unwrap_or(0),
-            voting: chain.signing,
-            not_voting_because: self.not_voting_because.clone(),
-            ready: not_ready_because.is_none(),
-            not_ready_because,
-            peers: peers.into_iter().map(name).collect(),
-            best_peer: chain.best_peer.0,
-            order: self.order.describe(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
-    }
 }
 
 async fn listen(address: std::net::SocketAddr, what: &str) -> Result<TcpListener, Failure> {

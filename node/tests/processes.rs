@@ -16,6 +16,8 @@ mod commands;
 mod crashes;
 #[path = "processes/federation.rs"]
 mod federation;
+#[path = "processes/founding.rs"]
+mod founding;
 #[path = "processes/idle.rs"]
 mod idle;
 #[path = "processes/streams.rs"]

@@ -42,8 +42,9 @@ mod witness;
 #[cfg(test)]
 mod tests;
 
+pub use admin::{Admin, Identity};
 pub use server::{ServerLimits, Serving, serve};
-pub use status::NodeStatus;
+pub use status::{NodeStatus, Phase};
 
 use access::{
     Access,
@@ -174,11 +175,6 @@ impl Api {
             .method_not_allowed_fallback(method_not_allowed)
             .layer(middleware::from_fn_with_state(Arc::clone(self), observe))
             .with_state(Arc::clone(self))
-    }
-
-    /// What operators talk to, on a port of its own.
-    pub fn admin_router(self: &Arc<Self>) -> Router {
-        admin::routes(Router::new()).with_state(Arc::clone(self))
     }
 
     /// Asks the store where blocking is allowed.

@@ -23,7 +23,8 @@ use tower::Service as _;
 use super::*;
 use crate::{
     intake::{IntakeLimits, Lookup},
-    order::{AppendError, Batch, Order, Ordered, ReadError},
+    mesh::Peer,
+    order::{AppendError, Batch, Lead, Order, Ordered, ReadError},
     store::{Store, memory::MemoryStore},
     testing::{Federation, Signed, create, key, transfer},
 };
@@ -67,6 +68,9 @@ impl Order for Instant {
     async fn release(&self, _: Position) {}
     fn is_durable_here(&self) -> bool {
         true
+    }
+    fn lead(&self, _: &[Peer]) -> Lead {
+        Lead::Here
     }
     fn describe(&self) -> String {
         "decides at once".to_owned()
@@ -178,9 +182,27 @@ impl World {
         cairn_verifier::Genesis::read(file.as_bytes()).unwrap()
     }
 
+    /// The admin port, of a chain or before there is one.
+    fn door(&self, founded: bool) -> Router {
+        let genesis = Arc::clone(&self.order.federation.genesis);
+        let first = &genesis.validators()[0];
+        Admin {
+            identity: Identity {
+                validator: first.name.clone(),
+                consensus_key: first.consensus_key,
+                member_key: first.member_key,
+            },
+            genesis: founded.then_some(genesis),
+            status: self.status.subscribe(),
+            metrics: Arc::clone(&self.api.metrics),
+            intake: founded.then(|| Arc::clone(&self.api.intake)),
+        }
+        .router()
+    }
+
     async fn admin(&self, path: &str) -> Reply {
         let request = Request::get(path).body(Body::empty()).unwrap();
-        ask(&self.api.admin_router(), request).await
+        ask(&self.door(true), request).await
     }
 
     /// Commits through v1.
@@ -621,7 +643,34 @@ async fn the_admin_port_says_how_it_is() {
     assert_eq!(world.admin("/readyz").await.text, "12 blocks behind its peers\n");
     world.status.send_modify(|status| (status.ready, status.height) = (true, 7));
     assert_eq!(world.admin("/readyz").await.status, StatusCode::OK);
-    assert_eq!(world.admin("/status").await.json()["height"], 7);
+    let status = world.admin("/status").await.json();
+    assert_eq!((&status["height"], &status["phase"]), (&json!(7), &json!("founding")));
+}
+
+#[tokio::test]
+async fn the_admin_port_says_who_it_is_and_of_which_chain() {
+    let world = World::new();
+    let genesis = &world.order.federation.genesis;
+    let first = &genesis.validators()[0];
+    let mut wanted = json!({
+        "validator": first.name, "consensus_key": first.consensus_key,
+        "member_key": first.member_key, "chain_id": null, "version": env!("CARGO_PKG_VERSION"),
+    });
+    let before = async |path| {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        ask(&world.door(false), request).await
+    };
+    assert_eq!(before("/identity").await.json(), wanted);
+    let none = before("/genesis").await;
+    assert_eq!(none.status, StatusCode::NOT_FOUND, "{}", none.text);
+    assert_eq!(before("/metrics").await.status, StatusCode::OK);
+    wanted["chain_id"] = json!(genesis.chain());
+    assert_eq!(world.admin("/identity").await.json(), wanted);
+    let reply = world.admin("/genesis").await;
+    assert_eq!(
+        (reply.text.as_str(), reply.header("content-type")),
+        (genesis.to_json().as_str(), "application/json")
+    );
 }
 
 #[tokio::test]

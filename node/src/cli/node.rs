@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
 use super::print::Printed;
 use crate::{
-    config::{Config, Overrides},
+    config::{Config, LogFormat, Overrides},
     exit::Failure,
 };
 
@@ -34,11 +34,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Printed, Failure> {
     let config = Config::load(&arguments.config, &arguments.overrides)?;
     // Checked when the configuration was read; logs go to stderr, results to stdout.
     let filter = tracing_subscriber::EnvFilter::new(filter(&config.log));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .try_init();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = match config.log_format {
+        LogFormat::Text => {
+            lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init()
+        }
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
     crate::node::run(config)?;
     Ok(Printed::nothing())
 }

@@ -23,8 +23,8 @@ pub(super) struct Arguments {
     connection: Connection,
 }
 
-const HEAD: [&str; 8] =
-    ["url", "validator", "height", "lag", "peers", "voting", "ready", "version"];
+const HEAD: [&str; 9] =
+    ["url", "validator", "height", "lag", "peers", "voting", "quorum", "ready", "version"];
 
 pub(super) fn run(arguments: &Arguments, context: &Context) -> Result<Printed, Failure> {
     let settings = context.profile.settings(&arguments.connection)?;
@@ -64,6 +64,7 @@ fn cells(status: &Value) -> Vec<String> {
         of("lag"),
         peers,
         of("voting"),
+        of("quorum"),
         of("ready"),
         cell(&status["versions"]["cairn"]),
     ]
@@ -87,10 +88,10 @@ mod tests {
     fn a_status_is_one_row_also_where_somebody_does_not_answer() {
         let status = json!({
             "url": "u", "validator": "v", "height": 7, "lag": 0, "peers": ["a", "b"],
-            "voting": true, "ready": true, "versions": { "cairn": "1" },
+            "voting": true, "quorum": false, "ready": true, "versions": { "cairn": "1" },
         });
-        assert_eq!(cells(&status), ["u", "v", "7", "0", "2", "yes", "yes", "1"]);
+        assert_eq!(cells(&status), ["u", "v", "7", "0", "2", "yes", "no", "yes", "1"]);
         let silent = json!({ "url": "u", "ready": false, "not_ready_because": "no answer" });
-        assert_eq!(cells(&silent), ["u", "-", "-", "-", "-", "-", "no", "-"]);
+        assert_eq!(cells(&silent), ["u", "-", "-", "-", "-", "-", "-", "no", "-"]);
     }
 }

@@ -19,7 +19,8 @@ use cairn_ledger::{
 
 use super::*;
 use crate::{
-    order::{Batch, Ordered, ReadError},
+    mesh::Peer,
+    order::{Batch, Lead, Ordered, ReadError},
     testing::{Federation, create, key},
 };
 
@@ -90,6 +91,9 @@ impl Order for Log {
     async fn release(&self, _: Position) {}
     fn is_durable_here(&self) -> bool {
         true
+    }
+    fn lead(&self, _: &[Peer]) -> Lead {
+        Lead::Here
     }
     fn describe(&self) -> String {
         "a log for tests".to_owned()

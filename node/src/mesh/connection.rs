@@ -25,6 +25,7 @@ use super::{
     frame::{self, Frame, FrameError, Kind, PAYLOAD_BYTES_MAX},
     outbox::{Outbox, Unsent},
 };
+use crate::clock::Stopwatch;
 
 /// An idle side says this often that it lives.
 const PING_EVERY: Duration = Duration::from_secs(3);
@@ -60,6 +61,8 @@ pub(super) struct Connection {
     shares: Arc<Semaphore>,
     services: Arc<Services>,
     tally: Arc<Tally>,
+    /// Since the last byte came.
+    quiet: Mutex<Stopwatch>,
 }
 
 /// Why a connection ended.
@@ -91,7 +94,13 @@ impl Connection {
             shares: Arc::new(Semaphore::new(SHARES)),
             services,
             tally,
+            quiet: Mutex::new(Stopwatch::start()),
         }
+    }
+
+    /// For how long nothing has come.
+    pub(super) fn quiet(&self) -> Duration {
+        self.quiet.lock().elapsed()
     }
 
     /// Queues a one-way message; false when there is no room for it.
@@ -204,6 +213,7 @@ impl Connection {
             if got == 0 {
                 return Err(Ended::Broken(io::ErrorKind::UnexpectedEof.into()));
             }
+            *self.quiet.lock() = Stopwatch::start();
             self.tally.bytes_received.fetch_add(u64::try_from(got).unwrap_or(u64::MAX), Relaxed);
         }
     }

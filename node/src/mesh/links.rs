@@ -13,7 +13,7 @@ use cairn_ledger::signature::SigningKey;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, lookup_host},
     sync::broadcast,
     task::{AbortHandle, JoinSet},
     time::{sleep, timeout},
@@ -268,14 +268,20 @@ async fn welcome(
 async fn dial(links: Arc<Links>, peer: Peer, address: String, connector: TlsConnector) {
     let mut backoff = *BACKOFF_MS.start();
     loop {
-        let shake = async {
-            let stream = TcpStream::connect(&address).await?;
-            stream.set_nodelay(true)?;
-            let mut stream = connector.connect(tls::any_name(), stream).await?;
-            let theirs = links.greet(&mut stream, peer).await?;
-            Ok((theirs, stream))
+        let shaken = match look_up(&address).await {
+            Ok(found) => {
+                let shake = async {
+                    let stream = TcpStream::connect(&found[..]).await?;
+                    stream.set_nodelay(true)?;
+                    let mut stream = connector.connect(tls::any_name(), stream).await?;
+                    let theirs = links.greet(&mut stream, peer).await?;
+                    Ok((theirs, stream))
+                };
+                timeout(HANDSHAKE, shake).await.unwrap_or(Err(HandshakeError::Slow))
+            }
+            Err(error) => Err(error.into()),
         };
-        match timeout(HANDSHAKE, shake).await.unwrap_or(Err(HandshakeError::Slow)) {
+        match shaken {
             Ok((theirs, stream)) => {
                 let lasted = Stopwatch::start();
                 links.live(theirs, stream).await;
@@ -288,6 +294,12 @@ async fn dial(links: Arc<Links>, peer: Peer, address: String, connector: TlsConn
         sleep(with_jitter(backoff)).await;
         backoff = (backoff * 2).min(*BACKOFF_MS.end());
     }
+}
+
+/// Where a name leads now: a validator that moves keeps its name. Not within the handshake's time:
+/// nobody can call a look-up off, and one at a time is enough for a name server in trouble.
+async fn look_up(address: &str) -> io::Result<Vec<SocketAddr>> {
+    Ok(lookup_host(address).await?.collect())
 }
 
 /// Half to all of it, so that those who lost a peer together do not come back together.

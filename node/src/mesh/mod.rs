@@ -229,6 +229,14 @@ impl Mesh {
         self.links.all().iter().map(|connection| connection.peer).collect()
     }
 
+    /// Who is connected and was heard so lately. An idle peer pings every three seconds; a
+    /// connection over which nothing comes is given up much later.
+    pub fn heard(&self, lately: Duration) -> Vec<Peer> {
+        let connections = self.links.all();
+        let heard = connections.iter().filter(|connection| connection.quiet() < lately);
+        heard.map(|connection| connection.peer).collect()
+    }
+
     /// Who comes and goes from now on.
     pub fn events(&self) -> broadcast::Receiver<PeerEvent> {
         self.links.events.subscribe()

@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use super::{hello::HelloError, *};
+use crate::clock::Stopwatch;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -289,6 +290,29 @@ async fn a_validator_that_was_killed_is_met_again() {
     assert_eq!(events.recv().await, Ok(PeerEvent::Connected(2)));
     nodes[0].mesh.send(2, Channel::Chain, Bytes::from_static(b"welcome back"));
     eventually("heard", || back.echo.heard.lock().len() == 1).await;
+}
+
+#[tokio::test]
+async fn who_is_connected_and_quiet_is_not_heard() {
+    let (nodes, _) = connected(3).await;
+    let mesh = &nodes[1].mesh;
+    assert_eq!(mesh.heard(DEADLINE), [0, 2]);
+    assert!(mesh.heard(Duration::ZERO).is_empty(), "nobody is heard all the time");
+    assert_eq!(mesh.connected().len(), 2);
+    // A word starts the time anew.
+    let since = Stopwatch::start();
+    nodes[0].mesh.send(1, Channel::Chain, Bytes::from_static(b"here"));
+    let just_now = || mesh.heard(since.elapsed()).contains(&0);
+    eventually("heard since", just_now).await;
+}
+
+#[tokio::test]
+async fn a_peer_is_found_by_its_name() {
+    let (listeners, at) = listeners(2).await;
+    let names: Vec<_> = at.iter().map(|at| at.replace("127.0.0.1", "localhost")).collect();
+    let node = |(n, listener): (u8, _)| node(members(2, 1), n.into(), &key(n), listener, &names);
+    let nodes: Vec<Node> = (0..).zip(listeners).map(node).collect();
+    eventually("connected", || nodes[0].mesh.connected() == [1]).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use cairn_ledger::{ids::Position, limits::BATCH_BYTES_MAX};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{AppendError, Batch, Order, Ordered, ReadError, check_size};
+use super::{AppendError, Batch, Lead, Order, Ordered, ReadError, check_size};
+use crate::mesh::Peer;
 
 /// What all views share.
 #[derive(Debug)]
@@ -124,6 +125,10 @@ impl Order for Memory {
 
     fn is_durable_here(&self) -> bool {
         false
+    }
+
+    fn lead(&self, _reachable: &[Peer]) -> Lead {
+        Lead::Here
     }
 
     fn describe(&self) -> String {

@@ -13,6 +13,8 @@ use cairn_ledger::{
 };
 use tokio::sync::watch;
 
+use crate::mesh::Peer;
+
 pub mod forward;
 pub mod memory;
 pub mod raft;
@@ -113,6 +115,17 @@ pub enum ReadError {
     Unavailable(String),
 }
 
+/// Who puts batches into the log now, as far as one node knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lead {
+    /// That node itself, and those whom it needs for it have said so lately.
+    Here,
+    /// That validator; whether it can be reached is for the mesh to say.
+    There(Peer),
+    /// Nobody; why, in a sentence.
+    Nobody(String),
+}
+
 /// The log.
 ///
 /// Promises, each tested by the contract suite (`contract.rs`) on every implementation:
@@ -136,6 +149,9 @@ pub trait Order: Send + Sync + 'static {
     /// Whether what [`Order::read`] returns is already synced to this node's own disk, so that
     /// a validator may vote for it without writing it down again.
     fn is_durable_here(&self) -> bool;
+
+    /// Who leads, given which other validators can be reached. From memory: asks nobody.
+    fn lead(&self, reachable: &[Peer]) -> Lead;
 
     /// One line for people and status pages: role, leader, term.
     fn describe(&self) -> String;

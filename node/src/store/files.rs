@@ -40,7 +40,7 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Writes a file whole: after a crash there is the old one or the new one.
-pub(super) fn replace(
+pub(crate) fn replace(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<(), StoreError> {
@@ -62,7 +62,7 @@ pub(super) fn replace(
 
 /// A store's directory, held by this process until dropped.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(crate) struct Directory {
     path: PathBuf,
     /// Locked for as long as it is open.
     _lock: File,
@@ -79,6 +79,13 @@ struct Label {
 impl Directory {
     /// Takes the directory for this process and this chain; makes it when it is not there.
     pub(super) fn claim(path: &Path, chain: ChainId) -> Result<Self, StoreError> {
+        let directory = Self::hold(path)?;
+        directory.check_label(chain)?;
+        Ok(directory)
+    }
+
+    /// Takes the directory for this process, whatever it holds; makes it when it is not there.
+    pub(crate) fn hold(path: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(path).map_err(trouble("making", path))?;
         let lock_path = path.join("lock");
         let lock = File::options()
@@ -94,9 +101,7 @@ impl Directory {
                 trouble("locking", &lock_path)(errno.into())
             }
         })?;
-        let directory = Self { path: path.to_owned(), _lock: lock };
-        directory.check_label(chain)?;
-        Ok(directory)
+        Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
     /// A file or directory in it.

@@ -28,6 +28,8 @@ pub mod tikv;
 #[cfg(test)]
 mod contract;
 
+pub(crate) use files::{Directory, replace};
+
 /// Trouble with the store: never the client's fault.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

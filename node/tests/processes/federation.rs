@@ -190,6 +190,12 @@ impl Node {
         self.ended()
     }
 
+    /// SIGINT, and how it ended.
+    pub(crate) fn interrupt(&mut self) -> ExitStatus {
+        self.signal(Signal::INT);
+        self.ended()
+    }
+
     /// Waits for the end that is about to come by itself.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let (name, child) = (&self.name, self.child.as_mut().expect("it ran"));
@@ -387,6 +393,43 @@ impl Federation {
                 .collect();
             assert!(bad.is_empty(), "{} said: {bad:?}", node.name);
         }
+    }
+}
+
+/// Validators on empty volumes that make their own keys, and no chain yet. They listen at all
+/// addresses and know one another by name.
+pub(crate) struct Founders {
+    pub(crate) nodes: Vec<Node>,
+    scratch: Scratch,
+}
+
+impl Founders {
+    /// Writes configurations; starts nothing.
+    pub(crate) fn new(test: &str, validators: usize) -> Self {
+        let scratch = Scratch::new(test);
+        let nodes: Vec<_> = (0..validators).map(|at| place(&scratch.0, at)).collect();
+        for node in &nodes {
+            fs::remove_dir(node.data()).unwrap();
+            let text = config(node, &nodes, &super::backend())
+                .replace("\"member.key\"", "\"data/keys/member.key\"")
+                .replace("= \"127.0.0.1:", "= \"0.0.0.0:");
+            let (first, peers) = text.split_once("[peers]").unwrap();
+            let peers = peers.replace("0.0.0.0", "localhost");
+            let chosen = "create_keys = true\nlog_format = \"json\"\n";
+            fs::write(node.config(), format!("{chosen}{first}[peers]{peers}")).unwrap();
+        }
+        Self { nodes, scratch }
+    }
+
+    /// Where they wait for the genesis.
+    pub(crate) fn genesis_file(&self) -> PathBuf {
+        self.scratch.0.join("genesis.json")
+    }
+
+    /// They are a federation now.
+    pub(crate) fn founded(self, genesis: Genesis) -> Federation {
+        let Self { nodes, scratch } = self;
+        Federation { nodes, genesis, scratch }
     }
 }
 

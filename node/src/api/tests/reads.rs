@@ -231,6 +231,7 @@ async fn the_federation_and_this_validator_are_described() {
 
     story.world.status.send_modify(|status| {
         (status.best_peer, status.ready, status.voting) = (10, true, true);
+        (status.no_quorum_because, status.leads) = (Some("alone".to_owned()), true);
         (status.peers, status.version) = (vec!["bob".to_owned()], "1.2.3".to_owned());
     });
     let tip = story.world.store.tip().0;
@@ -238,6 +239,7 @@ async fn the_federation_and_this_validator_are_described() {
         "chain_id": genesis.chain(), "chain": "testing", "validator": "", "height": 3,
         "block_id": tip.block, "time_ms": 3000, "peers": ["bob"], "lag": 7,
         "ready": true, "not_ready_because": null, "voting": true, "not_voting_because": null,
+        "quorum": false, "no_quorum_because": "alone", "leads": true,
         "round": 0, "order": "", "search_height": 3, "pending": 0,
         "versions": {"cairn": "1.2.3", "api": ["1", "2"], "bigchaindb": "2.2.2"},
     });

@@ -116,6 +116,13 @@ pub(super) struct Status {
     voting: bool,
     /// Why not.
     not_voting_because: Option<String>,
+    /// Whether the federation can decide, as seen from here: enough voting power is within reach,
+    /// and so is whoever leads the log.
+    quorum: bool,
+    /// Why not.
+    no_quorum_because: Option<String>,
+    /// Whether this validator leads the log.
+    leads: bool,
     /// The round of the height that is being decided.
     round: u32,
     /// One line about the ordered log.
@@ -159,6 +166,7 @@ async fn standing(api: &Arc<Api>, uri: &Uri) -> Result<Response, Failure> {
     let told = api.status.borrow().clone();
     let NodeStatus { validator, round, voting, not_voting_because, ready, .. } = told;
     let NodeStatus { not_ready_because, peers, order, version, best_peer, .. } = told;
+    let NodeStatus { quorum, no_quorum_because, leads, .. } = told;
     // What the status was told may be a moment old: the height of an answer never is.
     let tip = api.query.tip();
     let genesis = api.query.genesis();
@@ -175,6 +183,9 @@ async fn standing(api: &Arc<Api>, uri: &Uri) -> Result<Response, Failure> {
         not_ready_because,
         voting,
         not_voting_because,
+        quorum,
+        no_quorum_because,
+        leads,
         round,
         order,
         search_height: api.search.height(),

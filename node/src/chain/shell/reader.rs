@@ -111,7 +111,8 @@ mod tests {
     use super::*;
     use crate::{
         intake::IntakeLimits,
-        order::{AppendError, Batch},
+        mesh::Peer,
+        order::{AppendError, Batch, Lead},
     };
 
     /// A log of one entry that is no batch, which gets its first batch while it is being read.
@@ -137,6 +138,9 @@ mod tests {
         async fn release(&self, _up_to: Position) {}
         fn is_durable_here(&self) -> bool {
             true
+        }
+        fn lead(&self, _: &[Peer]) -> Lead {
+            Lead::Here
         }
         fn describe(&self) -> String {
             "a race".to_owned()

@@ -17,10 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cairn_ledger::{
-    genesis::{Genesis, Validator},
-    signature::SigningKey,
-};
+use cairn_ledger::genesis::{Genesis, Validator};
 
 use crate::{
     cli::genesis,
@@ -177,8 +174,8 @@ fn found(directory: &Path, homes: &[Home]) -> Result<Genesis, Failure> {
     let mut validators = Vec::with_capacity(homes.len());
     for home in homes {
         make_directory(&home.directory.join("data"))?;
-        let consensus = read_or_make(&home.consensus_key_file())?;
-        let member = read_or_make(&member_key_file(directory, &home.name))?;
+        let consensus = keys::read_or_make(&home.consensus_key_file())?;
+        let member = keys::read_or_make(&member_key_file(directory, &home.name))?;
         validators.push(Validator {
             name: home.name.clone(),
             consensus_key: consensus.public(),
@@ -188,15 +185,6 @@ fn found(directory: &Path, homes: &[Home]) -> Result<Genesis, Failure> {
     }
     Genesis::new("dev".to_owned(), clock::random(), validators)
         .map_err(|error| Failure::new(ExitCode::Genesis, error))
-}
-
-fn read_or_make(path: &Path) -> Result<SigningKey, Failure> {
-    if path.exists() {
-        return keys::read(path);
-    }
-    let key = keys::generate();
-    keys::write_new(path, &key)?;
-    Ok(key)
 }
 
 fn make_directory(path: &Path) -> Result<(), Failure> {

@@ -12,10 +12,10 @@ use serde_json::json;
 
 use super::records::{Draft, Output, certificates_of, unwritable};
 use crate::{
-    cli::{genesis, interrupt::Interrupt, print::Printed, progress::Progress},
+    cli::{interrupt::Interrupt, print::Printed, progress::Progress},
     config::{Config, Overrides},
     exit::{ExitCode, Failure},
-    node::{open_store, store_failure},
+    node::{genesis_of, open_store, store_failure},
     store::Store,
 };
 
@@ -46,7 +46,7 @@ pub(in crate::cli) struct Export {
 
 pub(in crate::cli) fn export(arguments: &Export) -> Result<Printed, Failure> {
     let config = Config::load(&arguments.config, &arguments.overrides)?;
-    let genesis = Arc::new(genesis::read(&config.genesis)?);
+    let genesis = Arc::new(genesis_of(&config)?);
     if !config.data.join("store.json").exists() {
         let data = config.data.display();
         return Err(Failure::new(ExitCode::DataDirectory, format!("{data} holds no ledger")));

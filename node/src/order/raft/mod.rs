@@ -37,7 +37,7 @@ use self::{
     types::{Data, Kind, Types},
 };
 use super::{
-    AppendError, Batch, Order, Ordered, ReadError,
+    AppendError, Batch, Lead, Order, Ordered, ReadError,
     forward::{APPEND_WITHIN, Forwarded, Forwarder, Transport},
 };
 use crate::mesh::{Peer, Service};
@@ -54,6 +54,10 @@ mod tests;
 
 /// Says that this directory was a member's: without its log it must not be one again.
 const MARKER: &str = "member";
+
+/// A leader whom no majority has answered for so long leads nobody: it does not step down by
+/// itself, but the others have most likely elected another. Longer than a sync may stall.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(3);
 
 /// A validator's id in the Raft group. 0 is openraft's default and nobody's.
 pub(crate) fn node_of(peer: Peer) -> u64 {
@@ -351,6 +355,34 @@ impl Order for Raft {
     fn is_durable_here(&self) -> bool {
         // Entries are synced before they are acknowledged, and applied after that.
         self.member.is_some()
+    }
+
+    fn lead(&self, reachable: &[Peer]) -> Lead {
+        let Some(member) = &self.member else {
+            return Lead::Nobody(
+                "this node is no member of the log, and sees no leader".to_owned(),
+            );
+        };
+        let (all, here) = (usize::from(self.forwarder.validators), reachable.len() + 1);
+        if here <= all / 2 {
+            return Lead::Nobody(format!("{here} of {all} validators are no majority for the log"));
+        }
+        let metrics = member.raft.metrics();
+        let metrics = metrics.borrow();
+        match metrics.current_leader {
+            Some(leader) if leader == metrics.id => {
+                // Looked at anew at each heartbeat, answered or not.
+                let answered = metrics.millis_since_quorum_ack.map(Duration::from_millis);
+                if answered.is_some_and(|since| since < ANSWERED_WITHIN) {
+                    Lead::Here
+                } else {
+                    Lead::Nobody("this node leads the log, and no majority answers it".to_owned())
+                }
+            }
+            leader => leader
+                .and_then(peer_of)
+                .map_or_else(|| Lead::Nobody("the log has no leader".to_owned()), Lead::There),
+        }
     }
 
     fn describe(&self) -> String {

@@ -38,7 +38,7 @@ use self::{
     view::View,
 };
 use super::{
-    AppendError, Batch, Order, Ordered, ReadError,
+    AppendError, Batch, Lead, Order, Ordered, ReadError,
     forward::{FORWARD, Forwarded, Forwarder, Transport},
 };
 use crate::mesh::{Peer, Service};
@@ -208,6 +208,11 @@ impl Inner {
         }
     }
 
+    /// What is wrong now, in a sentence.
+    fn wrong(&self) -> Option<String> {
+        self.view.alarm().or_else(|| self.trouble.lock().clone())
+    }
+
     /// Tells the others where the log ends.
     fn tell(&self, epoch: u64) {
         let mut writer = Writer::tagged(self.chain().as_bytes());
@@ -311,6 +316,21 @@ impl Order for Tikv {
         false
     }
 
+    fn lead(&self, _reachable: &[Peer]) -> Lead {
+        if let Some(why) = self.inner.wrong() {
+            return Lead::Nobody(why);
+        }
+        let known = *self.inner.known.lock();
+        // A writer tells where the log ends with each renewal of its lease.
+        let lease = self.inner.tuning.lease;
+        let told = self.inner.hint.lock().at.is_some_and(|at| at.elapsed() < lease);
+        match known.holder {
+            Some(_) if known.leading => Lead::Here,
+            Some(holder) if told && holder != self.inner.me() => Lead::There(holder),
+            _ => Lead::Nobody("nobody is known to write the log".to_owned()),
+        }
+    }
+
     fn describe(&self) -> String {
         let known = *self.inner.known.lock();
         let role = if known.leading { "writes" } else { "follows" };
@@ -321,7 +341,7 @@ impl Order for Tikv {
         let end = *self.inner.view.end().borrow();
         let line =
             format!("tikv {role}, writer {holder}, epoch {}, last position {end}", known.epoch);
-        match self.inner.view.alarm().or_else(|| self.inner.trouble.lock().clone()) {
+        match self.inner.wrong() {
             None => line,
             Some(trouble) => format!("{line}; {trouble}"),
         }

@@ -1,0 +1,148 @@
+//! Keeps what a validator says about itself true, a few times a second.
+
+use std::{sync::Arc, time::Duration};
+
+use cairn_ledger::genesis::Genesis;
+use prometheus::IntCounter;
+use tokio::sync::watch;
+
+use super::quorum::{self, Sight};
+use crate::{
+    api::{NodeStatus, Phase},
+    chain::shell::ChainStatus,
+    clock::Stopwatch,
+    intake::Intake,
+    mesh::{Counters, Mesh, Peer},
+    metrics::Metrics,
+    order::{Lead, Order},
+    store::{Scrubbed, Store},
+};
+
+/// A node that is further behind the best that a peer has shown is not ready.
+const READY_WITHIN_BLOCKS: u64 = 3;
+
+/// How long a starting node waits to hear from a peer how far the chain is, before it calls
+/// itself ready all the same: the others may be down, and reading is still worth it.
+const PEERS_WITHIN: Duration = Duration::from_secs(3);
+
+/// Who has said nothing for so long, though an idle peer pings every three seconds, is cut off, or
+/// does not live.
+const LATELY: Duration = Duration::from_secs(5);
+
+/// How often the status is looked at when nothing changes.
+pub(super) const LOOK: Duration = Duration::from_millis(200);
+
+/// Keeps the status that the API shows.
+pub(super) struct Telling {
+    pub(super) genesis: Arc<Genesis>,
+    pub(super) me: Peer,
+    pub(super) not_voting_because: Option<String>,
+    pub(super) mesh: Arc<Mesh>,
+    pub(super) order: Arc<dyn Order>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) intake: Arc<Intake>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) since: Stopwatch,
+}
+
+impl Telling {
+    pub(super) async fn keep_telling(
+        self,
+        mut chain: watch::Receiver<ChainStatus>,
+        status: watch::Sender<NodeStatus>,
+    ) {
+        let mut counted = Counters::default();
+        loop {
+            let now = self.status(&chain.borrow_and_update());
+            self.metrics.voting.set(i64::from(now.voting));
+            counted = self.count_frames(counted);
+            self.metrics
+                .pending_transactions
+                .set(self.intake.waiting().try_into().unwrap_or(i64::MAX));
+            self.metrics
+                .pending_bytes
+                .set(self.intake.waiting_bytes().try_into().unwrap_or(i64::MAX));
+            status.send_if_modified(|old| {
+                let changed = *old != now;
+                *old = now;
+                changed
+            });
+            if status.is_closed() {
+                return;
+            }
+            match tokio::time::timeout(LOOK, chain.changed()).await {
+                Ok(Err(_)) => return,
+                // At most as often as somebody could look.
+                Ok(Ok(())) => tokio::time::sleep(LOOK / 10).await,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// What the mesh has not taken since the last look.
+    fn count_frames(&self, before: Counters) -> Counters {
+        let now = self.mesh.counters();
+        let reasons = [
+            ("queue_full", now.dropped - before.dropped),
+            ("malformed", now.frames_malformed - before.frames_malformed),
+            ("overloaded", now.overloaded - before.overloaded),
+            ("unauthenticated", now.unauthenticated - before.unauthenticated),
+        ];
+        for (reason, more) in reasons {
+            self.metrics.frames_dropped.with_label_values(&[reason]).inc_by(more);
+        }
+        now
+    }
+
+    pub(super) fn status(&self, chain: &ChainStatus) -> NodeStatus {
+        let peers = self.mesh.connected();
+        let behind = chain.best_peer.0.saturating_sub(chain.tip.height.0);
+        let alone = self.genesis.validators().len() == 1;
+        let trouble = self.store.trouble();
+        self.metrics.store_reachable.set(i64::from(trouble.is_none()));
+        let Scrubbed { blocks, damaged } = self.store.scrubbed();
+        let count = |counter: &IntCounter, all: u64| counter.inc_by(all - counter.get());
+        count(&self.metrics.store_scrubbed, blocks);
+        count(&self.metrics.store_damaged, damaged);
+        let (reachable, voting) = (self.mesh.heard(LATELY), chain.signing);
+        let lead = self.order.lead(&reachable);
+        let no_quorum_because = quorum::missing(&Sight {
+            genesis: &self.genesis,
+            me: self.me,
+            voting,
+            reachable: &reachable,
+            lead: &lead,
+            trouble: trouble.as_deref(),
+        });
+        let not_ready_because = if let Some(why) = trouble {
+            Some(format!("the store cannot be reached: {why}"))
+        } else if behind > READY_WITHIN_BLOCKS {
+            Some(format!("{behind} blocks behind the best peer"))
+        } else if !alone && peers.is_empty() && self.since.elapsed() < PEERS_WITHIN {
+            Some("no peer has answered yet".to_owned())
+        } else {
+            None
+        };
+        let name = |peer: Peer| self.genesis.validators()[usize::from(peer)].name.clone();
+        NodeStatus {
+            phase: Phase::Running,
+            chain_id: self.genesis.chain().to_string(),
+            validator: name(self.me),
+            height: chain.tip.height.0,
+            block: chain.tip.block.to_string(),
+            round: chain.round.unwrap_or(0),
+            voting,
+            not_voting_because: self.not_voting_because.clone(),
+            ready: not_ready_because.is_none(),
+            not_ready_because,
+            peers: peers.into_iter().map(name).collect(),
+            best_peer: chain.best_peer.0,
+            quorum: no_quorum_because.is_none(),
+            no_quorum_because,
+            leads: lead == Lead::Here,
+            order: self.order.describe(),
+            certificate_expiry: self.metrics.tls_certificate_expiry.get(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
