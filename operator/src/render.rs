@@ -33,7 +33,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
     /// Image of validators when the cluster names none
-    #[arg(long, env = "CAIRN_DEFAULT_IMAGE", default_value = "cairn:latest")]
+    #[arg(long, env = "CAIRN_DEFAULT_IMAGE", default_value = concat!("cairn:", env!("CARGO_PKG_VERSION")))]
     default_image: String,
 }
 
