@@ -45,12 +45,11 @@ fn of(world: &World, target: &str, steps: Vec<Step>) -> Plan {
     Plan { steps, operation: Some(operation), progress, updated: 0 }
 }
 
-#[test]
-fn a_plan_that_would_do_harm_is_not_carried_out() {
-    let four = ["alice", "bob", "carol", "dave"];
-    let claim = (Kind::PersistentVolumeClaim, "data-demo-bob".to_owned());
+const FOUR: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
-    let mut world = settled(&four);
+#[test]
+fn one_validator_stops_at_a_time_and_only_while_the_others_decide() {
+    let mut world = settled(&FOUR);
     let steps = vec![restart(&world, "bob"), restart(&world, "carol")];
     let plan = of(&world, "bob", steps);
     let two = Violation::TwoAtOnce(vec!["bob".into(), "carol".into()]);
@@ -71,9 +70,11 @@ fn a_plan_that_would_do_harm_is_not_carried_out() {
     world.broken.insert("bob".into(), "crashing".into());
     world.tick();
     says(&world, &plan, Ok(()), "one that is down loses nothing");
-    world.broken.clear();
-    world.tick();
+}
 
+#[test]
+fn a_validator_is_not_stopped_by_another_name() {
+    let world = settled(&FOUR);
     let set =
         world.look().expect("a look").1.objects[&(Kind::StatefulSet, "demo-bob".into())].clone();
     let mut value = set.clone();
@@ -86,7 +87,12 @@ fn a_plan_that_would_do_harm_is_not_carried_out() {
     let sweep = Step::Sweep { kind: Kind::StatefulSet, name: "demo-bob".into(), uid };
     let plan = of(&world, "carol", vec![sweep]);
     says(&world, &plan, Err(Violation::NotOnRecord("bob".into())), "stopped by sweeping");
+}
 
+#[test]
+fn volumes_are_not_deleted_nor_made_anew() {
+    let mut world = settled(&FOUR);
+    let claim = (Kind::PersistentVolumeClaim, "data-demo-bob".to_owned());
     let sweep = Step::Sweep { kind: claim.0, name: claim.1.clone(), uid: "any".into() };
     let plan = of(&world, "bob", vec![sweep]);
     says(&world, &plan, Err(Violation::VolumeDeleted(claim.1.clone())), "a volume");
@@ -94,8 +100,11 @@ fn a_plan_that_would_do_harm_is_not_carried_out() {
     let make = Step::Apply(Manifest { kind: claim.0, name: claim.1.clone(), value });
     let plan = of(&world, "carol", vec![make]);
     says(&world, &plan, Err(Violation::VolumeReplaced(claim.1.clone())), "an empty volume");
+}
 
-    let mut world = settled(&four);
+#[test]
+fn a_genesis_is_not_replaced() {
+    let mut world = settled(&FOUR);
     let genesis = (Kind::ConfigMap, "demo-genesis".to_owned());
     let value = world.objects[&genesis].clone();
     let manifest = Manifest { kind: genesis.0, name: genesis.1.clone(), value };
@@ -111,14 +120,17 @@ fn a_plan_that_would_do_harm_is_not_carried_out() {
     let other = Step::Publish(Manifest { kind: genesis.0, name: genesis.1, value: other });
     let plan = of(&world, "bob", vec![other]);
     says(&world, &plan, Err(Violation::GenesisReplaced), "another chain's");
+}
 
-    let mut world = settled(&four);
+#[test]
+fn what_is_somebody_elses_is_not_written() {
+    let world = settled(&FOUR);
     let key = (Kind::Service, "demo-api".to_owned());
     let apply = |world: &World| {
         let value = world.objects[&key].clone();
         Step::Apply(Manifest { kind: key.0, name: key.1.clone(), value })
     };
-    let plan = of(&world, "bob", vec![apply(&settled(&four))]);
+    let plan = of(&world, "bob", vec![apply(&settled(&FOUR))]);
     says(&world, &plan, Ok(()), "our own Service");
     let (checked, mut observed, _) = look(&world);
     let live = observed.objects.get_mut(&key).expect("it is there");
