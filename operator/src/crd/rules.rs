@@ -156,7 +156,7 @@ pub(super) fn tikv_is_used() -> Rule {
 pub(super) fn tls_or_plaintext() -> Rule {
     rule(
         "has(self.tls) != self.plaintext",
-        "TiKV without TLS: set tls, or plaintext: true for a network that you trust, not both",
+        "TLS towards TiKV: set tls, or plaintext: true for a network that you trust; one of the two",
     )
 }
 
@@ -391,20 +391,20 @@ pub(super) fn pod_metadata_is_ours() -> Vec<Rule> {
     ["labels", "annotations"].into_iter().map(one).collect()
 }
 
-/// Fields of `config` that the operator writes, and where to say it instead.
+/// Fields of `config` that the operator writes, their types, and what to do instead.
 pub(super) const CONFIG_FIELDS: [(&str, &str, &str); 12] = [
-    ("name", "string", "spec.validators"),
-    ("data", "string", "spec.storage"),
-    ("genesis", "string", "spec.bootstrap"),
-    ("member_key", "string", "spec.validators[].memberKeySecret"),
-    ("create_keys", "boolean", "spec.validators[].memberKeySecret"),
-    ("listen", "object", "spec.api"),
-    ("peers", "object", "spec.federation.members"),
-    ("order", "string", "spec.order"),
-    ("store", "string", "spec.store"),
-    ("log_format", "string", "nothing: it is json"),
-    ("api.tls", "object", "spec.api.tls"),
-    ("api.keys", "object", "spec.api.keysSecret"),
+    ("name", "string", "spec.validators says it instead"),
+    ("data", "string", "spec.storage says it instead"),
+    ("genesis", "string", "spec.bootstrap says it instead"),
+    ("member_key", "string", "spec.validators[].memberKeySecret says it instead"),
+    ("create_keys", "boolean", "spec.validators[].memberKeySecret says it instead"),
+    ("listen", "object", "spec.api says it instead"),
+    ("peers", "object", "spec.federation.members says it instead"),
+    ("order", "string", "spec.order says it instead"),
+    ("store", "string", "spec.store says it instead"),
+    ("log_format", "string", "it is json here"),
+    ("api.tls", "object", "spec.api.tls says it instead"),
+    ("api.keys", "object", "spec.api.keysSecret says it instead"),
 ];
 
 /// One rule for each of [`CONFIG_FIELDS`], and for what `spec.tikv` says.
@@ -414,10 +414,7 @@ pub(super) fn config_fields_are_ours() -> Vec<Rule> {
             None => format!("!has(self.{field})"),
             Some((table, _)) => format!("!has(self.{table}) || !has(self.{field})"),
         };
-        rule(
-            &there,
-            &format!("config.{field} is written by the operator: {instead} says it instead"),
-        )
+        rule(&there, &format!("config.{field} is written by the operator: {instead}"))
     };
     let tikv = rule(
         "!has(self.tikv) || (!has(self.tikv.pd) && !has(self.tikv.prefix) && !has(self.tikv.tls))",

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::servers::{Servers, shared};
 
+mod chart;
 mod examples;
 mod policies;
 mod table;

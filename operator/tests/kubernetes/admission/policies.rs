@@ -29,7 +29,7 @@ fn policies() -> &'static Servers {
 }
 
 fn eventually(servers: &Servers, spec: &str, words: &str) {
-    for _ in 0..600 {
+    for _ in 0..240 {
         if said(servers, &cluster("first", spec)).is_err_and(|said| said.contains(words)) {
             return;
         }

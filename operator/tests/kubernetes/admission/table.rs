@@ -10,21 +10,22 @@ const OTHER: &str = "6ASf5EcmmEHTgDJ4X4ZT5vT6iHVJBXPg5AN5YoTCpGWt";
 const THIRD: &str = "8pM1DN3RiT8vbom5u1sNryaNT1nyL8CTTW3b5PwWXRBH";
 const FOURTH: &str = "Gjbb1G1z5Wz9vGq5vEHZS5M8AzrR3A8UhXFQ2mVFzCcH";
 
-/// Why, what is fine, what is refused, and words of the refusal. Texts are fields of `spec`, over those of
+/// Why (beginning with a number when a row of the C table of the reliability design says so), what is fine,
+/// what is refused, and words of the refusal. Texts are fields of `spec`, over those of
 /// the smallest cluster.
 type Row<'a> = (&'a str, &'a str, &'a str, &'a str);
 
 #[rustfmt::skip]
 const VALIDATORS: &[Row<'static>] = &[
-    ("a cluster has validators",            "{}", "validators: []", "should have at least 1 items"),
+    ("C1: a cluster has validators",            "{}", "validators: []", "should have at least 1 items"),
     ("the list is there",                   "{}", "validators: null", "spec.validators: "),
-    ("names are unique",                    "validators: [{name: a}, {name: b}]", "validators: [{name: a}, {name: a}]", "uplicate"),
-    ("names are labels: no capitals",       "validators: [{name: a-1}]", "validators: [{name: Alice}]", "neither beginning nor ending with -"),
+    ("C2: names are unique",                    "validators: [{name: a}, {name: b}]", "validators: [{name: a}, {name: a}]", "uplicate"),
+    ("C8: names are labels: no capitals",       "validators: [{name: a-1}]", "validators: [{name: Alice}]", "neither beginning nor ending with -"),
     ("names are labels: no dots",           "validators: [{name: 1a}]", "validators: [{name: a.b}]", "\"alice\" is fine"),
     ("names are labels: no dash at an end", "validators: [{name: a-b}]", "validators: [{name: a-}]", "a DNS label"),
-    ("names are ASCII",                     "validators: [{name: zoe}]", "validators: [{name: zoë}]", "a DNS label"),
+    ("C8: names are ASCII",                     "validators: [{name: zoe}]", "validators: [{name: zoë}]", "a DNS label"),
     ("names are not empty",                 "validators: [{name: a}]", "validators: [{name: ''}]", "a DNS label"),
-    ("names are short: pods have them",     "validators: [{name: abcdefghijklmnopqrst}]", "validators: [{name: abcdefghijklmnopqrstu}]", "Too long: may not be more than 20"),
+    ("C8: names are short: pods have them",     "validators: [{name: abcdefghijklmnopqrst}]", "validators: [{name: abcdefghijklmnopqrstu}]", "Too long: may not be more than 20"),
     ("a name is not the client Service's",  "validators: [{name: apis}]", "validators: [{name: api}]", "taken by the cluster's own"),
     ("a name is not the genesis's",         "validators: [{name: genesis-1}]", "validators: [{name: genesis}]", "taken by the cluster's own"),
     ("power is at least 1",                 "validators: [{name: a, power: 1}]", "validators: [{name: a, power: 0}]", "greater than or equal to 1"),
@@ -48,29 +49,29 @@ const BACKENDS: &[Row<'static>] = &[
     ("TiKV for nothing is a slip",     "{}", "tikv: {pdEndpoints: ['pd:2379'], keyPrefix: demo, plaintext: true}", "used by nothing"),
     ("there are two logs",             "order: {type: Raft}", "order: {type: Kafka}", "supported values: \"Raft\", \"TiKV\""),
     ("there are two stores",           "store: {type: Embedded}", "store: {type: tikv}", "supported values: \"Embedded\", \"TiKV\""),
-    ("an endpoint at least",           "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd-0.pd:2379', '10.0.0.1:2379'], keyPrefix: demo, plaintext: true}", "order: {type: TiKV}\ntikv: {pdEndpoints: [], keyPrefix: demo, plaintext: true}", "should have at least 1 items"),
+    ("C14: an endpoint at least",           "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd-0.pd:2379', '10.0.0.1:2379'], keyPrefix: demo, plaintext: true}", "order: {type: TiKV}\ntikv: {pdEndpoints: [], keyPrefix: demo, plaintext: true}", "should have at least 1 items"),
     ("endpoints have ports",           "order: {type: TiKV}\ntikv: {pdEndpoints: ['[::1]:2379'], keyPrefix: demo, plaintext: true}", "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd'], keyPrefix: demo, plaintext: true}", "\"pd-0.pd:2379\" is fine"),
     ("endpoints are no URLs",          "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd:1'], keyPrefix: demo, plaintext: true}", "order: {type: TiKV}\ntikv: {pdEndpoints: ['https://pd:2379'], keyPrefix: demo, plaintext: true}", "host:port"),
     ("ports end at 65535",             "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd:65535'], keyPrefix: demo, plaintext: true}", "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd:65536'], keyPrefix: demo, plaintext: true}", "host:port"),
-    ("plain text is said aloud",       "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd:2379'], keyPrefix: demo, tls: {secretName: t}}", "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd:2379'], keyPrefix: demo}", "set tls, or plaintext: true for a network that you trust"),
-    ("not both",                       "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd:2379'], keyPrefix: demo, plaintext: true}", "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd:2379'], keyPrefix: demo, plaintext: true, tls: {secretName: t}}", "not both"),
+    ("C14: plain text is said aloud",       "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd:2379'], keyPrefix: demo, tls: {secretName: t}}", "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd:2379'], keyPrefix: demo}", "plaintext: true for a network that you trust"),
+    ("one of the two",                     "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd:2379'], keyPrefix: demo, plaintext: true}", "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd:2379'], keyPrefix: demo, plaintext: true, tls: {secretName: t}}", "one of the two"),
     ("a prefix is a label",            "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd:2379'], keyPrefix: a-1, plaintext: true}", "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd:2379'], keyPrefix: a/b, plaintext: true}", "\"demo\" is fine"),
     ("a prefix is not empty",          "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd:2379'], keyPrefix: a, plaintext: true}", "order: {type: TiKV}\ntikv: {pdEndpoints: ['pd:2379'], keyPrefix: '', plaintext: true}", "\"demo\" is fine"),
 ];
 
 #[rustfmt::skip]
 const VOLUMES: &[Row<'static>] = &[
-    ("sizes are positive",        "storage: {data: {size: 1Gi}}", "storage: {data: {size: -1Gi}}", "\"20Gi\" is fine"),
-    ("sizes are quantities",      "storage: {data: {size: 1.5Ti}}", "storage: {data: {size: 1GiB}}", "\"20Gi\" is fine"),
-    ("sizes are not nothing",     "storage: {data: {size: '1000000000'}}", "storage: {data: {size: '0'}}", "\"20Gi\" is fine"),
+    ("C9: sizes are positive",        "storage: {data: {size: 1Gi}}", "storage: {data: {size: -1Gi}}", "\"20Gi\" is fine"),
+    ("C9: sizes are quantities",      "storage: {data: {size: 1.5Ti}}", "storage: {data: {size: 1GiB}}", "\"20Gi\" is fine"),
+    ("C9: sizes are not nothing",     "storage: {data: {size: '1000000000'}}", "storage: {data: {size: '0'}}", "\"20Gi\" is fine"),
     ("sizes are text",            "storage: {data: {size: 20Gi}}", "storage: {data: {size: 20}}", "must be of type string"),
     ("sizes of one validator",    "validators: [{name: a, storage: {size: 2Gi}}]", "validators: [{name: a, storage: {size: 2GB}}]", "\"20Gi\" is fine"),
     ("classes are names",         "storage: {data: {storageClassName: fast.ssd}}", "storage: {data: {storageClassName: Fast}}", "a class is"),
     ("two access modes",          "storage: {data: {accessMode: ReadWriteOncePod}}", "storage: {data: {accessMode: ReadWriteMany}}", "supported values: \"ReadWriteOnce\", \"ReadWriteOncePod\""),
     ("two retentions",            "storage: {retention: {whenDeleted: Delete}}", "storage: {retention: {whenDeleted: Recycle}}", "supported values: \"Retain\", \"Delete\""),
     ("cpu is a quantity",         "resources: {requests: {cpu: 2, memory: 2Gi}}", "resources: {requests: {cpu: lots}}", "resources.requests.cpu"),
-    ("memory is not negative",    "resources: {limits: {memory: 1Gi}}", "resources: {limits: {memory: -1Gi}}", "resources.limits.memory"),
-    ("memory is no GiB",          "validators: [{name: a, resources: {limits: {memory: 1G}}}]", "validators: [{name: a, resources: {limits: {memory: 1GiB}}}]", "resources.limits.memory"),
+    ("C9: memory is not negative",    "resources: {limits: {memory: 1Gi}}", "resources: {limits: {memory: -1Gi}}", "resources.limits.memory"),
+    ("C9: memory is no GiB",          "validators: [{name: a, resources: {limits: {memory: 1G}}}]", "validators: [{name: a, resources: {limits: {memory: 1GiB}}}]", "resources.limits.memory"),
 ];
 
 #[rustfmt::skip]
@@ -94,7 +95,7 @@ const REST: &[Row<'static>] = &[
     ("and end on a day",            "update: {timeoutSeconds: 86400}", "update: {timeoutSeconds: 86401}", "less than or equal to 86400"),
     ("somebody always lags",        "update: {maxLagBlocks: 1}", "update: {maxLagBlocks: 0}", "greater than or equal to 1"),
     ("three strategies",            "update: {strategy: Supervised}", "update: {strategy: Recreate}", "supported values: \"RollingUpdate\", \"Supervised\", \"OnDelete\""),
-    ("the budget is computed",      "availability: {podDisruptionBudget: Disabled}", "availability: {maxUnavailable: 2}", "unknown field"),
+    ("C15: the budget is computed",      "availability: {podDisruptionBudget: Disabled}", "availability: {maxUnavailable: 2}", "unknown field"),
     ("nodes are told apart by labels", "availability: {topologyKey: topology.kubernetes.io/zone}", "availability: {topologyKey: 'a b'}", "a label of nodes"),
     ("a slip would let everyone in", "networkPolicy: {apiFrom: [{namespaceSelector: {matchLabels: {a: b}}}]}", "networkPolicy: {apiFrom: [{namespaceSelector: {matchLabel: {a: b}}}]}", "unknown field"),
     ("pods keep our labels",        "podOverrides: {metadata: {labels: {team: x}}, spec: {dnsPolicy: Default, containers: [{name: cairn, env: [{name: A, value: b}]}]}}", "podOverrides: {metadata: {labels: {cairndb.io/validator: x}}}", "podOverrides.metadata.labels"),
@@ -172,13 +173,13 @@ async fn members_elsewhere_are_others_with_keys_and_places_of_their_own() {
     #[rustfmt::skip]
     let table = [
         ("a member is no validator",    [["bob", THIRD, FOURTH, "b.example:1"], carol], "duplicate name"),
-        ("a member is there once",      [["carol", THIRD, FOURTH, "b.example:1"], carol], "uplicate"),
+        ("C2: a member is there once",      [["carol", THIRD, FOURTH, "b.example:1"], carol], "uplicate"),
         ("a name is a label",           [["Dave", THIRD, FOURTH, "b.example:1"], carol], "\"bob\" is fine"),
-        ("a consensus key is one's own", [["dave", KEY, FOURTH, "b.example:1"], carol], "duplicate consensusKey"),
+        ("C2: a consensus key is one's own", [["dave", KEY, FOURTH, "b.example:1"], carol], "duplicate consensusKey"),
         ("a member key is one's own",   [["dave", THIRD, OTHER, "b.example:1"], carol], "duplicate memberKey"),
         ("a key has one role",          [["dave", THIRD, KEY, "b.example:1"], carol], "duplicate key"),
         ("even with oneself",           [["dave", THIRD, THIRD, "b.example:1"], carol], "duplicate key"),
-        ("a place is one's own",        [["dave", THIRD, FOURTH, "carol.example:9987"], carol], "duplicate endpoint"),
+        ("C2: a place is one's own",        [["dave", THIRD, FOURTH, "carol.example:9987"], carol], "duplicate endpoint"),
         ("a place has a port",          [["dave", THIRD, FOURTH, "b.example"], carol], "\"bob.example:9987\""),
         ("no l in base58",              [["dave", "lzvwRjXUKGfvwnParsHAS3HuSVzV5cA4McphgmoCtajS", FOURTH, "b.example:1"], carol], "of base58"),
         ("a key is whole",              [["dave", "4zvw", FOURTH, "b.example:1"], carol], "of base58"),
@@ -198,7 +199,8 @@ async fn names_of_clusters_fit_into_those_of_services_and_pods() {
     for good in ["a", "demo", "abcdefghijklmnopqrstuvwxyz-123"] {
         assert_eq!(may_create(&api, cluster(good, "{}")).await, Ok(()), "{good}");
     }
-    for bad in ["abcdefghijklmnopqrstuvwxyz-1234", "1a", "a.b"] {
+    let endless = "a".repeat(253);
+    for bad in ["abcdefghijklmnopqrstuvwxyz-1234", "1a", "a.b", &endless] {
         let refusal = may_create(&api, cluster(bad, "{}")).await.expect_err(bad);
         assert!(refusal.contains("metadata.name: 1 to 30"), "{bad}: {refusal}");
     }
@@ -248,14 +250,14 @@ const TIKV: &str =
 
 #[rustfmt::skip]
 const CHANGES: &[Change] = &[
-    ("volumes only grow",           "storage: {data: {size: 10Gi}}", "storage: {data: {size: 11Gi}}", "storage: {data: {size: 9Gi}}", "can grow, never shrink"),
+    ("C5: volumes only grow",           "storage: {data: {size: 10Gi}}", "storage: {data: {size: 11Gi}}", "storage: {data: {size: 9Gi}}", "can grow, never shrink"),
     ("by value, not by letters",    "storage: {data: {size: 9Gi}}", "storage: {data: {size: 10Gi}}", "storage: {data: {size: 999Mi}}", "can grow, never shrink"),
     ("the same in other words",     "storage: {data: {size: 1Gi}}", "storage: {data: {size: 1024Mi}}", "storage: {data: {size: 1000Mi}}", "can grow, never shrink"),
     ("the default is a size too",   "{}", "storage: {data: {size: 21Gi}}", "storage: {data: {size: 19Gi}}", "can grow, never shrink"),
     ("a volume of one's own",       "validators: [{name: alice, storage: {size: 30Gi}}]", "validators: [{name: alice, storage: {size: 31Gi}}]", "validators: [{name: alice}]", "can grow, never shrink"),
     ("getting one is growing",      "validators: [{name: alice}, {name: bob}]", "validators: [{name: alice, storage: {size: 30Gi}}, {name: bob}]", "validators: [{name: alice, storage: {size: 10Gi}}, {name: bob}]", "can grow, never shrink"),
     ("newcomers may be small",      "validators: [{name: alice}]", "validators: [{name: alice}, {name: bob, storage: {size: 5Gi}}]", "validators: [{name: alice, storage: {size: 5Gi}}, {name: bob}]", "can grow, never shrink"),
-    ("a class stays",               "storage: {data: {storageClassName: a}}", "storage: {data: {storageClassName: a, size: 30Gi}}", "storage: {data: {storageClassName: b}}", "storageClassName is immutable"),
+    ("C5: a class stays",               "storage: {data: {storageClassName: a}}", "storage: {data: {storageClassName: a, size: 30Gi}}", "storage: {data: {storageClassName: b}}", "storageClassName is immutable"),
     ("the default class stays",     "{}", "paused: true", "storage: {data: {storageClassName: b}}", "storageClassName is immutable"),
     ("a class does not go",         "storage: {data: {storageClassName: a}}", "validators: [{name: bob, storage: {storageClassName: a}}]\nstorage: {data: {storageClassName: a}}", "{}", "storageClassName is immutable"),
     ("newcomers have their class",  "validators: [{name: alice}]", "validators: [{name: alice}, {name: bob, storage: {storageClassName: b}}]", "validators: [{name: alice, storage: {storageClassName: b}}]", "storageClassName is immutable"),
@@ -268,7 +270,7 @@ const CHANGES: &[Change] = &[
     ("and does not come",           "{}", "chain: {}", "chain: {name: b}", "name is immutable"),
     ("a beginning stays",           "bootstrap: {genesisRef: {name: a}}", "bootstrap: {genesisRef: {name: a}}", "bootstrap: {genesisRef: {name: b}}", "bootstrap is immutable"),
     ("and does not go",             "bootstrap: {genesisRef: {name: a}}", "bootstrap: {genesisRef: {name: a, key: genesis.json}}", "{}", "bootstrap is immutable"),
-    ("a pin stays", "chain: {chainId: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef}", "chain: {chainId: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef}", "chain: {chainId: ffff456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef}", "chainId is immutable"),
+    ("C3: a pin stays", "chain: {chainId: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef}", "chain: {chainId: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef}", "chain: {chainId: ffff456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef}", "chainId is immutable"),
     ("and does not go", "chain: {chainId: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef}", "chain: {chainId: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef}", "{}", "chainId is immutable"),
     ("a validator leaves by name",  "{}", "validators: [{name: bob}]", "validators: []", "at least 1 items"),
     ("power may be asked for",      "{}", "validators: [{name: alice, power: 2}, {name: bob}]", "validators: [{name: alice, power: 0}, {name: bob}]", "greater than or equal to 1"),
