@@ -5,8 +5,13 @@
 mod charts;
 mod crashes;
 mod faults;
+mod idle;
 mod kubelet;
+mod leader;
 mod objects;
+mod outage;
+mod process;
+mod scale;
 mod scenarios;
 mod servers;
 mod world;
