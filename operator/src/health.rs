@@ -2,9 +2,7 @@
 //! read the same answer here, so that nobody is changed for a reason that nobody was told.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{
-    ContainerState, ContainerStateTerminated, ContainerStatus, Pod,
-};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod};
 
 use crate::observe::{NodeReport, Observed};
 
@@ -137,9 +135,8 @@ impl<'a> Health<'a> {
 
     fn pod_is_ready(&self) -> bool {
         let conditions = self.pod.and_then(|pod| pod.status.as_ref()?.conditions.as_ref());
-        let ready = |c: &k8s_openapi::api::core::v1::PodCondition| {
-            c.type_ == "Ready" && c.status == "True"
-        };
+        let ready =
+            |c: &k8s_openapi::api::core::v1::PodCondition| c.type_ == "Ready" && c.status == "True";
         !self.is_leaving() && conditions.is_some_and(|conditions| conditions.iter().any(ready))
     }
 
@@ -175,7 +172,10 @@ pub fn blocks_behind(observed: &Observed, report: &NodeReport) -> u64 {
 /// What the kubelet waits for, when it is not just a matter of time.
 fn reason_of_waiting(reason: &str) -> Option<&'static str> {
     match reason {
-        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull"
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "InvalidImageName"
+        | "ErrImageNeverPull"
         | "RegistryUnavailable" => Some("ImagePullFailed"),
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
             Some("ContainerNotCreated")
@@ -221,9 +221,7 @@ pub fn one_line(words: &str) -> String {
 
 /// A status that names a height would be written again with every block.
 fn without_numbers(words: &str) -> String {
-    let words: Vec<_> = words
-        .split_whitespace()
-        .filter(|word| word.parse::<u64>().is_err())
-        .collect();
+    let words: Vec<_> =
+        words.split_whitespace().filter(|word| word.parse::<u64>().is_err()).collect();
     one_line(&words.join(" "))
 }

@@ -18,8 +18,16 @@ const PURE: &[(&str, &[&str])] = &[
 ];
 
 /// What none of them may name: they ask nobody, wait for nothing, and know no time but `Observed::now`.
-const NOT_PURE: &[&str] =
-    &["kube::Client", "kube::Api", "kube::client", "Api<", "async fn", ".await", "Timestamp::now", "tokio"];
+const NOT_PURE: &[&str] = &[
+    "kube::Client",
+    "kube::Api",
+    "kube::client",
+    "Api<",
+    "async fn",
+    ".await",
+    "Timestamp::now",
+    "tokio",
+];
 
 #[test]
 fn those_who_decide_import_only_what_the_map_allows() {

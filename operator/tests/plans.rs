@@ -1,6 +1,10 @@
 //! Runs every script in `tests/plans`: a world is told what happens, and the operator's passes over it are
 //! written down. `UPDATE_GOLDENFILES=1` rewrites the expected output; read the diff before committing it.
 
+#[path = "plans_world/audits.rs"]
+mod audits;
+#[path = "plans_world/conditions.rs"]
+mod conditions;
 #[path = "plans_world/properties.rs"]
 mod properties;
 #[path = "plans_world/mod.rs"]
@@ -12,6 +16,7 @@ use cairn_operator::{
     crd::BlockchainClusterStatus,
     manifest::Kind,
     plan::{Plan, Progress, Step},
+    report::Announcement,
 };
 use goldenscript::{Context, Runner};
 use serde_json::{Value, json};
@@ -22,7 +27,10 @@ enum Command {
     /// A cluster of these validators, each `name` or `name:power`.
     Cluster(Vec<String>),
     /// Changes a field of the spec, by its JSON pointer; `null` removes it.
-    Set { pointer: String, value: String },
+    Set {
+        pointer: String,
+        value: String,
+    },
     /// Sets the approval annotation.
     Approve(String),
     /// One pass of the operator.
@@ -36,18 +44,32 @@ enum Command {
     /// Time passes.
     Wait(i64),
     /// A validator has trouble: unpullable, crashing, unscheduled, unready, silent, behind, unreachable.
-    Break { validator: String, how: String },
+    Break {
+        validator: String,
+        how: String,
+    },
     /// Its trouble ends.
     Mend(String),
     /// A validator of another organisation, in the spec.
-    Member { name: String, domain: String },
+    Member {
+        name: String,
+        domain: String,
+    },
     /// A validator elsewhere goes down, or comes up.
     Down(String),
     Up(String),
     /// Somebody deletes an object, or a pod.
-    Delete { kind: String, name: String },
+    Delete {
+        kind: String,
+        name: String,
+    },
     /// Somebody changes an object.
-    Drift { kind: String, name: String, pointer: String, value: String },
+    Drift {
+        kind: String,
+        name: String,
+        pointer: String,
+        value: String,
+    },
     /// The federation's document is put where `genesisRef` looks: the published one, or a text.
     Reference(String),
     /// An older object claims the same prefix.
@@ -184,7 +206,11 @@ fn reference(world: &mut World, text: &str) -> Result<(), Box<dyn Error>> {
             let mut cluster = world.cluster.clone();
             cluster.spec.bootstrap.genesis_ref = None;
             let checked = cairn_operator::check::check(&cluster, &world.observe());
-            checked.map_err(|r| format!("{r:?}"))?.genesis.ok_or("not all keys are shown")?.to_json()
+            checked
+                .map_err(|r| format!("{r:?}"))?
+                .genesis
+                .ok_or("not all keys are shown")?
+                .to_json()
         }
         "foreign" => foreign(),
         other => other.to_owned(),
@@ -200,7 +226,12 @@ fn pass(world: &mut World) -> String {
         Some(plan) => text += &describe(plan),
         None => text += "refused\n",
     }
-    text + &changed(before.as_ref(), world)
+    text += &changed(before.as_ref(), world);
+    for Announcement { warning, reason, action, note: _ } in &pass.news {
+        let kind = if *warning { "Warning" } else { "Normal" };
+        let _ = writeln!(text, "  event {kind} {reason} ({action})");
+    }
+    text
 }
 
 /// Every pass that wrote something, in a line or two.
@@ -215,7 +246,8 @@ fn settle(world: &mut World) -> Result<String, Box<dyn Error>> {
         let ready = |status: &Option<BlockchainClusterStatus>| {
             let status = status.as_ref()?;
             let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready")?;
-            let done = status.conditions.iter().find(|condition| condition.type_ == "Progressing")?;
+            let done =
+                status.conditions.iter().find(|condition| condition.type_ == "Progressing")?;
             Some(format!("Ready={} {}; {}", ready.status, ready.reason, done.message))
         };
         let now = ready(&world.cluster.status);
@@ -272,7 +304,9 @@ fn describe(plan: &Plan) -> String {
         Progress::Paused => writeln!(text, "paused"),
         Progress::Suspended => writeln!(text, "suspended"),
         Progress::Founding { waiting_for } => writeln!(text, "founding: {waiting_for}"),
-        Progress::Starting { waiting_for } => writeln!(text, "starting: {}", waiting_for.join(", ")),
+        Progress::Starting { waiting_for } => {
+            writeln!(text, "starting: {}", waiting_for.join(", "))
+        }
         Progress::Updating { target, remaining } => {
             writeln!(text, "updating {target}, {remaining} more")
         }
@@ -295,7 +329,10 @@ fn changed(before: Option<&BlockchainClusterStatus>, world: &World) -> String {
 }
 
 fn line(condition: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition) -> String {
-    format!("  {}={} {}: {}\n", condition.type_, condition.status, condition.reason, condition.message)
+    format!(
+        "  {}={} {}: {}\n",
+        condition.type_, condition.status, condition.reason, condition.message
+    )
 }
 
 fn conditions(world: &World) -> String {
@@ -322,7 +359,11 @@ fn members(world: &World) -> Result<String, Box<dyn Error>> {
     writeln!(text, "leader {}", status.leader.as_deref().unwrap_or("unknown"))?;
     if let Some(trust) = &status.trust {
         let (domains, largest) = (trust.admin_domains, &trust.largest_domain);
-        writeln!(text, "domains {domains}, the largest {largest}, f {}", trust.byzantine_tolerated)?;
+        writeln!(
+            text,
+            "domains {domains}, the largest {largest}, f {}",
+            trust.byzantine_tolerated
+        )?;
     }
     Ok(text)
 }

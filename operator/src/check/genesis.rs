@@ -51,8 +51,7 @@ pub(super) fn find(
     };
     if let Some(chain) = &chain {
         let wanted = cluster.spec.chain.chain_id.as_ref();
-        for (field, wanted) in
-            [("status.chainId", pinned.as_ref()), ("spec.chain.chainId", wanted)]
+        for (field, wanted) in [("status.chainId", pinned.as_ref()), ("spec.chain.chainId", wanted)]
         {
             if let Some(wanted) = wanted.filter(|wanted| *wanted != chain) {
                 return Err(vec![mismatch(
@@ -81,11 +80,9 @@ fn read_published(name: &ClusterName, live: &Value) -> Result<Genesis, Vec<Refus
     let config_map = name.genesis();
     let field = format!("ConfigMap {config_map}");
     let text = live.pointer(&format!("/data/{GENESIS_KEY}")).and_then(Value::as_str);
-    let text = text.ok_or_else(|| {
-        vec![mismatch(&field, format!("it has no {GENESIS_KEY}"))]
-    })?;
-    let genesis = Genesis::from_json(text)
-        .map_err(|error| vec![mismatch(&field, error.to_string())])?;
+    let text = text.ok_or_else(|| vec![mismatch(&field, format!("it has no {GENESIS_KEY}"))])?;
+    let genesis =
+        Genesis::from_json(text).map_err(|error| vec![mismatch(&field, error.to_string())])?;
     if live.get("immutable") != Some(&Value::Bool(true)) {
         return Err(vec![mismatch(
             &field,

@@ -32,7 +32,10 @@ pub(super) fn refusals(spec: &BlockchainClusterSpec) -> Vec<Refusal> {
             refuse("spec.validators", format!("{name:?} is no name for a validator: {fine}"));
         }
         if !seen.insert(name) {
-            refuse("spec.validators", format!("two validators are named {name}: names must differ"));
+            refuse(
+                "spec.validators",
+                format!("two validators are named {name}: names must differ"),
+            );
         }
     }
     let powers = spec.validators.iter().map(|v| v.power).chain(members().map(|m| m.power));

@@ -51,7 +51,9 @@ fn unchangeable(volume: &VolumeSpec, live: &Value) -> Option<String> {
     if let (Some(wanted), Some(class)) = (volume.storage_class_name.as_deref(), class)
         && wanted != class
     {
-        return Some(format!("storageClassName is {wanted}, {claim} is of {class}: it cannot be changed"));
+        return Some(format!(
+            "storageClassName is {wanted}, {claim} is of {class}: it cannot be changed"
+        ));
     }
     None
 }

@@ -86,8 +86,8 @@ fn stopped(plan: &Plan, checked: &Checked, observed: &Observed) -> Vec<String> {
             Step::RestartPod { validator, .. } => validator.clone(),
             Step::Apply(Manifest { kind: Kind::StatefulSet, name, value }) => {
                 let validator = validator_of(checked, name);
-                let asked = checked.spec.suspend
-                    || checked.spec.fenced_validators.contains(&validator);
+                let asked =
+                    checked.spec.suspend || checked.spec.fenced_validators.contains(&validator);
                 if asked || value.pointer("/spec/replicas").and_then(Value::as_u64) != Some(0) {
                     continue;
                 }
@@ -151,10 +151,8 @@ fn others_decide(
 
 /// Its pod stays, it signs, and it sees enough others to decide with.
 fn is_voting(validator: &str, observed: &Observed) -> bool {
-    let stays = observed
-        .pods
-        .get(validator)
-        .is_some_and(|pod| pod.metadata.deletion_timestamp.is_none());
+    let stays =
+        observed.pods.get(validator).is_some_and(|pod| pod.metadata.deletion_timestamp.is_none());
     let signs = |said: &Result<crate::observe::NodeReport, String>| {
         said.as_ref().is_ok_and(|report| report.voting && report.quorum)
     };
@@ -167,9 +165,10 @@ fn is_silent(validator: &str, observed: &Observed) -> bool {
         .pods
         .get(validator)
         .and_then(|pod| pod.status.as_ref()?.container_statuses.as_ref());
-    let runs = statuses.into_iter().flatten().any(|container| {
-        container.state.as_ref().is_some_and(|state| state.running.is_some())
-    });
+    let runs = statuses
+        .into_iter()
+        .flatten()
+        .any(|container| container.state.as_ref().is_some_and(|state| state.running.is_some()));
     let says_so = |said: &Result<crate::observe::NodeReport, String>| {
         said.as_ref().is_ok_and(|report| !report.voting)
     };

@@ -36,9 +36,8 @@ pub(super) fn may_stop(world: &World<'_>, target: &str) -> Result<(), Refused> {
     let Some(genesis) = &world.checked.genesis else { return Ok(()) };
     let power = Power::of(genesis);
     if health.is_ready()
-        && let Some((other, why)) = others(world, &power, target).find_map(|other| {
-            why_not_settled(world, other).map(|why| (other, why))
-        })
+        && let Some((other, why)) = others(world, &power, target)
+            .find_map(|other| why_not_settled(world, other).map(|why| (other, why)))
     {
         let message = format!("{target} waits for {other}: {why}");
         return Err(Refused { reason: "NotCaughtUp", message });
@@ -62,7 +61,10 @@ pub(super) fn is_back(world: &World<'_>, target: &str) -> bool {
     let sees = |other: &str| world.health(other).report().is_some_and(|report| report.quorum);
     let validators = &world.checked.spec.validators;
     let anybody = || validators.iter().any(|other| other.name != target && sees(&other.name));
-    health.is_ready() && report.voting && is_caught_up(world, health) && (report.quorum || !anybody())
+    health.is_ready()
+        && report.voting
+        && is_caught_up(world, health)
+        && (report.quorum || !anybody())
 }
 
 /// What another validator lacks of being settled.

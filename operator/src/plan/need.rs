@@ -46,13 +46,15 @@ pub(super) fn needs(world: &World<'_>) -> Vec<Need> {
 fn need(world: &World<'_>, validator: &ValidatorSpec) -> Option<Need> {
     let (desired, live) = world.stateful_set(validator);
     let live = live.filter(|live| !is_going(live))?;
-    let need = |kind, to, next| {
-        Some(Need { validator: validator.name.clone(), kind, to, next })
-    };
+    let need = |kind, to, next| Some(Need { validator: validator.name.clone(), kind, to, next });
     let to = objects::template_hash(&desired);
     if !holds_this_template(&desired, live) {
         let config = Box::new(objects::config(world.checked, validator));
-        return need(OperationKind::Update, to, Next::Apply { config, stateful_set: Box::new(desired) });
+        return need(
+            OperationKind::Update,
+            to,
+            Next::Apply { config, stateful_set: Box::new(desired) },
+        );
     }
     let health = world.health(&validator.name);
     let pod = health.pod.filter(|_| !health.is_leaving())?;

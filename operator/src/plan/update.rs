@@ -28,13 +28,24 @@ pub(super) fn next(world: &World<'_>) -> Change {
             && world.changeable().any(|validator| validator.name == operation.target)
     };
     if let Some(operation) = world.operation().filter(changeable) {
-        let need = needs.iter().find(|need| need.validator == operation.target);
-        match need {
-            None if is_back(world, &operation.target) => {}
+        let target = &operation.target;
+        let whole = world.health(target).is_ready();
+        match needs.iter().find(|need| need.validator == *target) {
+            None if is_back(world, target) => {}
             None => return await_return(world, operation, needs.len()),
-            // The spec says something else by now: the same validator first, it may be the broken one.
-            Some(need) if need.to != operation.to => return begin(world, need, &needs),
-            Some(need) => return advance(world, operation, need, &needs),
+            // It still serves, and somebody is down who needs a change as well: that one goes first, or
+            // each would wait for the other.
+            Some(_)
+                if whole
+                    && first(world, &needs).is_some_and(|need| {
+                        need.validator != *target && !world.health(&need.validator).is_ready()
+                    }) => {}
+            Some(need) if need.to == operation.to => {
+                return advance(world, operation, need, &needs);
+            }
+            // The spec says something else by now: the broken one first.
+            Some(need) if !whole => return begin(world, need, &needs),
+            Some(_) => {}
         }
     }
     match first(world, &needs) {
@@ -85,12 +96,7 @@ fn begin(world: &World<'_>, need: &Need, needs: &[Need]) -> Change {
 }
 
 /// The next write of a change that is on record.
-fn advance(
-    world: &World<'_>,
-    operation: &OperationStatus,
-    need: &Need,
-    needs: &[Need],
-) -> Change {
+fn advance(world: &World<'_>, operation: &OperationStatus, need: &Need, needs: &[Need]) -> Change {
     let target = &operation.target;
     let operation = Some(operation.clone());
     if let Err(refused) = may_stop(world, target) {

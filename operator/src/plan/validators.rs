@@ -20,8 +20,8 @@ pub(super) fn claims(world: &World<'_>) -> Vec<Step> {
 /// template waits for its validator's turn, and the configuration with it, unless nobody votes yet or a
 /// person deletes the pods.
 pub(super) fn stateful_sets(world: &World<'_>) -> Vec<Step> {
-    let anytime = !world.checked.founded
-        || world.checked.spec.update.strategy == UpdateStrategy::OnDelete;
+    let anytime =
+        !world.checked.founded || world.checked.spec.update.strategy == UpdateStrategy::OnDelete;
     let mut steps = Vec::new();
     for validator in world.changeable() {
         let (desired, live) = world.stateful_set(validator);

@@ -77,5 +77,7 @@ fn is_of_a_founder(world: &World<'_>, live: &Value) -> bool {
     let labels = live.get("metadata").and_then(|metadata| metadata.get("labels"));
     let validator = labels.and_then(|labels| labels.get(LABEL_VALIDATOR)).and_then(Value::as_str);
     let genesis = world.checked.genesis.as_ref();
-    genesis.is_some_and(|genesis| genesis.validators().iter().any(|v| Some(v.name.as_str()) == validator))
+    genesis.is_some_and(|genesis| {
+        genesis.validators().iter().any(|v| Some(v.name.as_str()) == validator)
+    })
 }

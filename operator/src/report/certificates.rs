@@ -39,7 +39,12 @@ pub(super) fn certificates(facts: &Facts<'_>) -> BTreeMap<String, Time> {
 pub(super) fn valid(facts: &Facts<'_>) -> Fact {
     let name = "CertificatesValid";
     let Some(secret) = secret(facts) else {
-        return Fact::new(name, Truth::True, "NoTLS", "the API has no certificate: it is plain HTTP");
+        return Fact::new(
+            name,
+            Truth::True,
+            "NoTLS",
+            "the API has no certificate: it is plain HTTP",
+        );
     };
     let running = running(facts);
     let without: Vec<_> = running
@@ -63,5 +68,10 @@ pub(super) fn valid(facts: &Facts<'_>) -> Fact {
     if ends.duration_since(facts.observed.now) < SOON {
         return Fact::new(name, Truth::True, "ExpiresSoon", message("ends at"));
     }
-    Fact::new(name, Truth::True, "Valid", format!("the certificate of the Secret {secret} is valid"))
+    Fact::new(
+        name,
+        Truth::True,
+        "Valid",
+        format!("the certificate of the Secret {secret} is valid"),
+    )
 }

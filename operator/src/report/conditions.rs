@@ -4,11 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{Facts, certificates, federation, ready::ready, work};
 use crate::{
-    check::Refusal,
-    health::Health,
-    manifest::Kind,
-    names::ClusterName,
-    observe::NodeReport,
+    check::Refusal, health::Health, manifest::Kind, names::ClusterName, observe::NodeReport,
 };
 
 /// What is known of something.
@@ -51,9 +47,8 @@ pub(super) fn conditions(facts: &Facts<'_>) -> Vec<Condition> {
         work::progressing(facts),
         work::degraded(facts),
         federation::quorum_at_risk(facts),
-        refused(facts, "SpecValid").unwrap_or_else(|| {
-            Fact::new("SpecValid", Truth::True, "Valid", "the spec can be run")
-        }),
+        refused(facts, "SpecValid")
+            .unwrap_or_else(|| Fact::new("SpecValid", Truth::True, "Valid", "the spec can be run")),
         initialized(facts),
         keys_available(facts),
         certificates::valid(facts),
@@ -165,12 +160,14 @@ fn keys_available(facts: &Facts<'_>) -> Fact {
             let message = format!("{validator} shows no key yet");
             return Fact::new(name, Truth::False, "Founding", message);
         }
-        let founder = facts.genesis.and_then(|g| g.validators().iter().find(|v| v.name == *validator));
+        let founder =
+            facts.genesis.and_then(|g| g.validators().iter().find(|v| v.name == *validator));
         if let Some(founder) = founder
             && founder.consensus_key.to_string() != report.consensus_key
         {
             let (expected, got) = (founder.consensus_key, &report.consensus_key);
-            let message = format!("the genesis expects the key {expected} of {validator}, got {got}");
+            let message =
+                format!("the genesis expects the key {expected} of {validator}, got {got}");
             return Fact::new(name, Truth::False, "KeyMismatch", message);
         }
     }
@@ -192,7 +189,12 @@ fn storage_healthy(facts: &Facts<'_>) -> Fact {
     }
     for (validator, health) in running(facts) {
         if let Some(fault) = health.fault().filter(|fault| OF_STORAGE.contains(&fault.reason)) {
-            return Fact::new(name, Truth::False, fault.reason, format!("{validator}: {}", fault.message));
+            return Fact::new(
+                name,
+                Truth::False,
+                fault.reason,
+                format!("{validator}: {}", fault.message),
+            );
         }
     }
     let name_of = ClusterName {
@@ -223,7 +225,12 @@ fn storage_healthy(facts: &Facts<'_>) -> Fact {
         }
     }
     if !resizing.is_empty() {
-        return Fact::new(name, Truth::True, "Resizing", format!("growing: {}", resizing.join(", ")));
+        return Fact::new(
+            name,
+            Truth::True,
+            "Resizing",
+            format!("growing: {}", resizing.join(", ")),
+        );
     }
     if !pending.is_empty() {
         let message = format!("no volume is bound yet to {}", pending.join(", "));
@@ -243,9 +250,17 @@ fn monitoring(facts: &Facts<'_>) -> Fact {
     let missing = wanted().filter(|kind| !facts.observed.installed.contains(kind));
     let missing: Vec<_> = missing.map(|kind| kind.names().1).collect();
     if missing.is_empty() {
-        return Fact::new(name, Truth::True, "Configured", "what spec.monitoring asks for is there");
+        return Fact::new(
+            name,
+            Truth::True,
+            "Configured",
+            "what spec.monitoring asks for is there",
+        );
     }
-    let message = format!("the API server knows no {}: install the Prometheus operator", missing.join(" and no "));
+    let message = format!(
+        "the API server knows no {}: install the Prometheus operator",
+        missing.join(" and no ")
+    );
     Fact::new(name, Truth::False, "CRDMissing", message)
 }
 
@@ -266,7 +281,14 @@ fn suspended(facts: &Facts<'_>) -> Fact {
         1.. if facts.cluster.spec.paused => {
             Fact::new(name, Truth::False, "Paused", "spec.suspend waits: spec.paused wins")
         }
-        0 => Fact::new(name, Truth::True, "Suspended", "spec.suspend: every validator is stopped, its volume kept"),
-        _ => Fact::new(name, Truth::True, "Suspending", "spec.suspend: validators are being stopped"),
+        0 => Fact::new(
+            name,
+            Truth::True,
+            "Suspended",
+            "spec.suspend: every validator is stopped, its volume kept",
+        ),
+        _ => {
+            Fact::new(name, Truth::True, "Suspending", "spec.suspend: validators are being stopped")
+        }
     }
 }

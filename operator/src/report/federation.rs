@@ -135,7 +135,8 @@ fn domains(facts: &Facts<'_>) -> Vec<(String, u64, String)> {
     let members = || spec.federation.iter().flat_map(|federation| &federation.members);
     let Some(genesis) = facts.genesis else {
         let own = spec.validators.iter().map(|v| (v.name.clone(), u64::from(v.power), here.into()));
-        let others = members().map(|m| (m.name.clone(), u64::from(m.power), m.admin_domain.clone()));
+        let others =
+            members().map(|m| (m.name.clone(), u64::from(m.power), m.admin_domain.clone()));
         return own.chain(others).collect();
     };
     let domain = |name: &str| {
@@ -173,7 +174,8 @@ pub(super) fn trusted(facts: &Facts<'_>) -> Fact {
         return Fact::new(name, Truth::False, "NoByzantineTolerance", message);
     }
     if *admin_domains <= 1 {
-        let message = "one organisation administers every validator: the chain is as trustworthy as it is";
+        let message =
+            "one organisation administers every validator: the chain is as trustworthy as it is";
         return Fact::new(name, Truth::False, "SingleAdminDomain", message);
     }
     if !trust.byzantine_effective {
@@ -198,9 +200,11 @@ pub(super) fn membership(facts: &Facts<'_>) -> Fact {
     let mut elections = Vec::new();
     elections.extend(of.pending.iter().map(|name| format!("admit {name}")));
     elections.extend(of.removing.iter().map(|name| format!("let {name} go")));
-    elections.extend(of.reweighted.iter().map(|(name, is, wanted)| {
-        format!("change the power of {name} from {is} to {wanted}")
-    }));
+    elections.extend(
+        of.reweighted
+            .iter()
+            .map(|(name, is, wanted)| format!("change the power of {name} from {is} to {wanted}")),
+    );
     let message = format!(
         "the federation has to vote first, and no election is open, to {}; nothing is created or removed until then",
         elections.join(", to ")

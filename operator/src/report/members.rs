@@ -70,12 +70,10 @@ fn local(facts: &Facts<'_>, member: &mut MemberStatus) {
         member.message = Some(health.why_not_ready());
     }
     let report = health.report().filter(|report| report.phase == "running");
-    member.lag = report.map(|report| {
-        match blocks_behind(facts.observed, report) {
-            few if few <= u64::from(facts.cluster.spec.update.max_lag_blocks) => Lag::None,
-            some if some <= FEW_BLOCKS => Lag::Blocks,
-            _ => Lag::Far,
-        }
+    member.lag = report.map(|report| match blocks_behind(facts.observed, report) {
+        few if few <= u64::from(facts.cluster.spec.update.max_lag_blocks) => Lag::None,
+        some if some <= FEW_BLOCKS => Lag::Blocks,
+        _ => Lag::Far,
     });
 }
 
@@ -84,7 +82,9 @@ fn role(facts: &Facts<'_>, name: &str, own: bool, founder: bool) -> MemberRole {
     let founded = facts.is_founded();
     let set = (Kind::StatefulSet, cluster_name(facts).validator(name));
     match (own, founder) {
-        (true, _) if spec.fenced_validators.iter().any(|fenced| fenced == name) => MemberRole::Fenced,
+        (true, _) if spec.fenced_validators.iter().any(|fenced| fenced == name) => {
+            MemberRole::Fenced
+        }
         (true, true) if founded => MemberRole::Validator,
         (true, false) if founded && facts.genesis.is_some() => MemberRole::Pending,
         (true, _) if founded => MemberRole::Validator,

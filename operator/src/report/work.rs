@@ -22,21 +22,36 @@ pub(super) fn progressing(facts: &Facts<'_>) -> Fact {
     };
     if let Some((_, error)) = &applied.failed {
         return match error {
-            ApplyError::NameConflict(_) => Fact::new(name, Truth::False, "NameConflict", error.to_string()),
-            ApplyError::Refused { .. } => Fact::new(name, Truth::False, "ApplyRefused", error.to_string()),
-            ApplyError::Trouble { .. } => Fact::new(name, Truth::True, "Retrying", error.to_string()),
+            ApplyError::NameConflict(_) => {
+                Fact::new(name, Truth::False, "NameConflict", error.to_string())
+            }
+            ApplyError::Refused { .. } => {
+                Fact::new(name, Truth::False, "ApplyRefused", error.to_string())
+            }
+            ApplyError::Trouble { .. } => {
+                Fact::new(name, Truth::True, "Retrying", error.to_string())
+            }
         };
     }
     match &plan.progress {
-        Progress::Settled => Fact::new(name, Truth::False, "Settled", "everything is as the spec says"),
-        Progress::Paused => Fact::new(name, Truth::False, "Paused", "spec.paused: nothing is changed"),
-        Progress::Suspended => Fact::new(name, Truth::False, "Suspended", "spec.suspend: no validator runs"),
+        Progress::Settled => {
+            Fact::new(name, Truth::False, "Settled", "everything is as the spec says")
+        }
+        Progress::Paused => {
+            Fact::new(name, Truth::False, "Paused", "spec.paused: nothing is changed")
+        }
+        Progress::Suspended => {
+            Fact::new(name, Truth::False, "Suspended", "spec.suspend: no validator runs")
+        }
         Progress::Founding { waiting_for } => {
             Fact::new(name, Truth::True, "Founding", format!("waiting for {waiting_for}"))
         }
-        Progress::Starting { waiting_for } => {
-            Fact::new(name, Truth::True, "Starting", format!("waiting for {}", waiting_for.join(", ")))
-        }
+        Progress::Starting { waiting_for } => Fact::new(
+            name,
+            Truth::True,
+            "Starting",
+            format!("waiting for {}", waiting_for.join(", ")),
+        ),
         Progress::Updating { target, remaining } => {
             let after = match remaining {
                 0 => "the last one".to_owned(),
@@ -49,7 +64,9 @@ pub(super) fn progressing(facts: &Facts<'_>) -> Fact {
             name,
             Truth::False,
             "UpdateHalted",
-            format!("{message}; no other validator is changed until it is back or the spec changes"),
+            format!(
+                "{message}; no other validator is changed until it is back or the spec changes"
+            ),
         ),
     }
 }
@@ -103,7 +120,8 @@ pub(super) fn degraded(facts: &Facts<'_>) -> Fact {
         .filter(|(_, health)| !health.is_ready())
         .partition(|(_, health)| matches!(health.said, Some(Err(_))) && health.runs());
     let sentences = |validators: &[&(&str, crate::health::Health<'_>)]| {
-        let why = validators.iter().map(|(name, health)| format!("{name}: {}", health.why_not_ready()));
+        let why =
+            validators.iter().map(|(name, health)| format!("{name}: {}", health.why_not_ready()));
         why.collect::<Vec<_>>().join("; ")
     };
     if !unready.is_empty() {

@@ -31,7 +31,8 @@ const RENDERED: &[(&str, &str, &[&str])] = &[
 #[test]
 fn charts_pass_helm_lint() {
     for chart in CHARTS {
-        let linted = shared().helm(&["lint", "--strict", "--kube-version", "1.35.0", &folder(chart)]);
+        let linted =
+            shared().helm(&["lint", "--strict", "--kube-version", "1.35.0", &folder(chart)]);
         assert!(linted.is_ok(), "{chart}: {linted:?}");
     }
 }
@@ -50,7 +51,10 @@ fn charts_render_as_the_golden_files_say() {
             stale.push(*golden);
         }
     }
-    assert!(stale.is_empty(), "{stale:?} render differently: UPDATE_GOLDENFILES=1, then read the difference");
+    assert!(
+        stale.is_empty(),
+        "{stale:?} render differently: UPDATE_GOLDENFILES=1, then read the difference"
+    );
 }
 
 #[test]
@@ -71,7 +75,8 @@ fn values_that_make_no_sense_are_refused_with_what_would_be_fine() {
         ("cairn-tikv",     &["--set", "pd.storage=1GB"], "pd.storage"),
     ];
     for (chart, values, expected) in table {
-        let refused = render(shared(), chart, values).expect_err(&format!("{chart} {values:?} is taken"));
+        let refused =
+            render(shared(), chart, values).expect_err(&format!("{chart} {values:?} is taken"));
         assert!(refused.contains(expected), "{chart} {values:?}: {refused}");
     }
 }
@@ -86,8 +91,17 @@ fn the_api_server_takes_every_manifest_of_the_charts() {
         servers.kubectl_with(&["apply", "-f", "-"], &manifest).unwrap();
     }
     let crds = render(servers, "cairn-crds", &[]).unwrap();
-    servers.kubectl_with(&["apply", "--server-side", "--force-conflicts", "-f", "-"], &crds).unwrap();
-    servers.kubectl(&["wait", "--for=condition=Established", "crd/blockchainclusters.cairndb.io", "--timeout=60s"]).unwrap();
+    servers
+        .kubectl_with(&["apply", "--server-side", "--force-conflicts", "-f", "-"], &crds)
+        .unwrap();
+    servers
+        .kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            "crd/blockchainclusters.cairndb.io",
+            "--timeout=60s",
+        ])
+        .unwrap();
     for (golden, chart, values) in RENDERED {
         // Its kind is the Prometheus operator's, which is not here.
         if *golden == "operator-monitored" {
@@ -106,7 +120,8 @@ fn the_api_server_takes_every_manifest_of_the_charts() {
 /// What helm makes of a chart in the namespace `charts`.
 fn render(servers: &Servers, chart: &str, values: &[&str]) -> Result<String, String> {
     let folder = folder(chart);
-    let mut arguments = vec!["template", "demo", &folder, "--namespace", "charts", "--kube-version", "1.35.0"];
+    let mut arguments =
+        vec!["template", "demo", &folder, "--namespace", "charts", "--kube-version", "1.35.0"];
     arguments.extend(values);
     servers.helm(&arguments)
 }

@@ -94,7 +94,8 @@ impl Faults {
     }
 
     fn judge(&self, method: &Method, path: &str) -> Verdict {
-        let is_write = method != Method::GET && !path.contains("/leases") && !path.contains("/events");
+        let is_write =
+            method != Method::GET && !path.contains("/leases") && !path.contains("/events");
         let number = if is_write {
             self.log.lock().unwrap().push(format!("{method} {path}"));
             self.writes.fetch_add(1, Ordering::SeqCst) + 1

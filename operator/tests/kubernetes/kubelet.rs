@@ -212,8 +212,11 @@ impl State {
 
     fn note_down(&mut self) {
         self.height += 1;
-        let clusters: Vec<_> =
-            self.genesis.iter().map(|(cluster, genesis)| (cluster.clone(), genesis.clone())).collect();
+        let clusters: Vec<_> = self
+            .genesis
+            .iter()
+            .map(|(cluster, genesis)| (cluster.clone(), genesis.clone()))
+            .collect();
         for (cluster, genesis) in clusters {
             let up = genesis.validators().iter().filter(|v| self.is_up(&cluster, &v.name)).count();
             if up == genesis.validators().len() {
@@ -231,9 +234,9 @@ impl State {
     }
 
     fn is_up(&self, cluster: &str, validator: &str) -> bool {
-        self.nodes.values().any(|node| {
-            node.cluster == cluster && node.validator == validator && self.votes(node)
-        })
+        self.nodes
+            .values()
+            .any(|node| node.cluster == cluster && node.validator == validator && self.votes(node))
     }
 
     fn votes(&self, node: &Node) -> bool {

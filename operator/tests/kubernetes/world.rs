@@ -58,7 +58,8 @@ impl World {
         let namespace = format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         tokio::task::spawn_blocking(move || install(servers)).await.unwrap();
         let client = servers.client().await;
-        let space = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        let space =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         let spaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
         let space = serde_json::from_value(space).unwrap();
         spaces.create(&PostParams::default(), &space).await.unwrap();

@@ -42,6 +42,8 @@ pub(crate) struct World {
     /// Validators elsewhere that are down.
     pub(crate) down: BTreeSet<String>,
     pub(crate) leader: Option<String>,
+    /// When the API's certificate ends that the nodes have loaded; 0 without one.
+    pub(crate) certificate_expiry: i64,
     /// The genesis that the nodes have read, and keep.
     genesis: Option<Genesis>,
     made: u64,
@@ -75,6 +77,7 @@ impl World {
             broken: BTreeMap::new(),
             down: BTreeSet::new(),
             leader: None,
+            certificate_expiry: 0,
             genesis: None,
             made: 0,
         }
@@ -207,7 +210,8 @@ impl World {
     /// The StatefulSet's controller.
     fn control(&mut self, name: &str) {
         let uid = self.uid();
-        let live = self.objects.get_mut(&(Kind::StatefulSet, name.to_owned())).expect("it is there");
+        let live =
+            self.objects.get_mut(&(Kind::StatefulSet, name.to_owned())).expect("it is there");
         let revision = format!("{name}-{:x}", hash(&live["spec"]["template"]));
         live["status"]["observedGeneration"] = live["metadata"]["generation"].clone();
         live["status"]["updateRevision"] = revision.as_str().into();
@@ -250,7 +254,8 @@ impl World {
 
 /// Any hash will do.
 fn hash(value: &Value) -> u32 {
-    value.to_string().bytes().fold(7_u32, |hash, byte| {
-        hash.wrapping_mul(31).wrapping_add(u32::from(byte))
-    })
+    value
+        .to_string()
+        .bytes()
+        .fold(7_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(byte)))
 }

@@ -40,12 +40,12 @@ impl World {
 
     /// Validators that sign now, and their power; those elsewhere included.
     fn voting(&self, genesis: &Genesis) -> BTreeMap<String, u64> {
-        let local = |name: &str| {
-            self.objects.contains_key(&(Kind::StatefulSet, format!("demo-{name}")))
-        };
+        let local =
+            |name: &str| self.objects.contains_key(&(Kind::StatefulSet, format!("demo-{name}")));
         let votes = |name: &str| match local(name) {
             true => {
-                let runs = self.pods.get(name).is_some_and(|pod| pod["status"]["phase"] == "Running");
+                let runs =
+                    self.pods.get(name).is_some_and(|pod| pod["status"]["phase"] == "Running");
                 runs && !matches!(
                     self.trouble(name).as_deref(),
                     Some("crashing" | "unpullable" | "unscheduled" | "silent")
@@ -73,14 +73,18 @@ impl World {
     }
 
     /// Kubelets start what is not broken, and the first of those that vote leads.
-    pub(super) fn run_nodes(&mut self) {
+    pub(crate) fn run_nodes(&mut self) {
         self.genesis = self.genesis.take().or_else(|| self.mounted());
         let names: Vec<String> = self.pods.keys().cloned().collect();
         for name in names {
             let trouble = self.trouble(&name);
             let chained = self.genesis.is_some();
             let pod = self.pods.get_mut(&name).expect("it is there");
-            let ready = chained && !matches!(trouble.as_deref(), Some("crashing" | "unpullable" | "unscheduled" | "unready"));
+            let ready = chained
+                && !matches!(
+                    trouble.as_deref(),
+                    Some("crashing" | "unpullable" | "unscheduled" | "unready")
+                );
             let state = match trouble.as_deref() {
                 Some("unpullable") => json!({ "waiting": {
                     "reason": "ImagePullBackOff", "message": "Back-off pulling image" } }),
@@ -154,6 +158,7 @@ impl World {
             voting: !silent,
             quorum,
             no_quorum_because: (!quorum).then(|| "too few validators can be reached".into()),
+            certificate_expiry: self.certificate_expiry,
             leads: self.leader.as_deref() == Some(name),
             ..founding
         })

@@ -95,7 +95,9 @@ impl State {
         let Some(node) = self.nodes.get(uid) else { return json!({}) };
         let ready = self.is_ready(node) && !node.image.contains("bad");
         let waiting = if node.image.contains("bad") {
-            Some(json!({"reason": "ImagePullBackOff", "message": format!("no image {}", node.image)}))
+            Some(
+                json!({"reason": "ImagePullBackOff", "message": format!("no image {}", node.image)}),
+            )
         } else if let Some(Fault::Exits(_)) = self.faults.get(&node.validator) {
             Some(json!({"reason": "CrashLoopBackOff", "message": "back-off"}))
         } else {
@@ -135,9 +137,11 @@ fn is_bound(claim: &PersistentVolumeClaim) -> bool {
 /// Whether the pod says all of this already.
 fn has(pod: &Pod, status: &Value) -> bool {
     let live = serde_json::to_value(&pod.status).unwrap();
-    let state = |value: &Value| value["containerStatuses"][0]["state"].as_object().map(|state| {
-        state.keys().cloned().collect::<Vec<_>>()
-    });
+    let state = |value: &Value| {
+        value["containerStatuses"][0]["state"]
+            .as_object()
+            .map(|state| state.keys().cloned().collect::<Vec<_>>())
+    };
     live["phase"] == status["phase"]
         && live["podIP"] == status["podIP"]
         && live["containerStatuses"][0]["ready"] == status["containerStatuses"][0]["ready"]
