@@ -1,19 +1,12 @@
 //! One pass over one cluster. Read it from top to bottom: it is the whole of what the operator does.
 
-use std::time::Duration;
-
 use crate::{
     check::check,
     names::ClusterName,
-    plan::{Progress, audit::audit, plan},
+    plan::{audit::audit, plan},
     report::{Outcome, report},
     run::{Context, ReconcileError, queue::Pass},
 };
-
-/// How often a cluster is looked at when nothing happens: validators change without Kubernetes noticing.
-const LOOK: Duration = Duration::from_secs(30);
-/// How often, while something is under way.
-const LOOK_CLOSELY: Duration = Duration::from_secs(5);
 
 /// Brings one cluster one step nearer to its spec, and says how it is.
 ///
@@ -34,7 +27,7 @@ pub async fn reconcile(name: &ClusterName, context: &Context) -> Result<Pass, Re
         Err(refusals) => {
             let status = report(&cluster, &observed, &Outcome::Refused(&refusals));
             context.publish(name, &cluster, status).await?;
-            return Ok(Pass::Settled(LOOK));
+            return Ok(context.look_again(None));
         }
     };
     let plan = plan(&cluster, &checked, &observed);
@@ -43,12 +36,9 @@ pub async fn reconcile(name: &ClusterName, context: &Context) -> Result<Pass, Re
     let outcome = Outcome::Planned { checked: &checked, plan: &plan, applied: &applied };
     let status = report(&cluster, &observed, &outcome);
     let told = context.publish(name, &cluster, status).await?;
-    match (applied.failed, plan.progress) {
-        (Some((_, error)), _) => Err(ReconcileError::Apply(error)),
-        (None, _) if told || !applied.done.is_empty() => Ok(Pass::Written),
-        (None, Progress::Settled | Progress::Paused | Progress::Suspended) => {
-            Ok(Pass::Settled(LOOK))
-        }
-        (None, _) => Ok(Pass::Settled(LOOK_CLOSELY)),
+    match applied.failed {
+        Some((_, error)) => Err(ReconcileError::Apply(error)),
+        None if told || !applied.done.is_empty() => Ok(Pass::Written),
+        None => Ok(context.look_again(Some(&plan.progress))),
     }
 }

@@ -42,6 +42,8 @@ pub struct Settings {
     pub concurrency: usize,
     /// How long a validator's answer is waited for.
     pub probe_wait: Duration,
+    /// After how long a cluster is looked at again when nothing happened.
+    pub look: Duration,
     /// Namespace and name of the Lease.
     pub lease: (String, String),
     /// Where `/livez`, `/readyz` and `/metrics` are; nowhere when there is none.

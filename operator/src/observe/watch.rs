@@ -23,10 +23,10 @@ use tracing::{info, warn};
 
 use super::cache::{Cache, Watch, Watched};
 use crate::{
-    crd::BlockchainCluster,
+    crd::{ANNOTATION_SCHEMA, BlockchainCluster, schema_hash},
     manifest::Kind,
     metrics::Metrics,
-    names::{ClusterName, FIELD_MANAGER},
+    names::{ClusterName, FIELD_MANAGER, GROUP},
     run::queue::Queue,
 };
 
@@ -90,6 +90,27 @@ impl Watches {
             tokio::time::sleep(CRD).await;
         }
         self.metrics.crd_missing.set(0);
+        self.compare_crd().await;
+    }
+
+    /// Whether the CRD is the one that this program was made with. An older one loses fields without a word.
+    async fn compare_crd(&self) {
+        let resource = ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"),
+            "customresourcedefinitions",
+        );
+        let crds: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
+        let name = format!("{}.{GROUP}", Watched::Cluster.names().2);
+        match crds.get_metadata(&name).await {
+            Ok(crd) => {
+                let outdated = crd.annotations().get(ANNOTATION_SCHEMA) != Some(&schema_hash());
+                if outdated && self.metrics.crd_outdated.get() == 0 {
+                    warn!("the CRD is not of this version: fields may be lost; upgrade the chart cairn-crds");
+                }
+                self.metrics.crd_outdated.set(outdated.into());
+            }
+            Err(error) => warn!(%error, "cannot tell whether the CRD is of this version"),
+        }
     }
 
     /// Ends when everything that is needed has been listed once.
@@ -117,6 +138,7 @@ impl Watches {
         loop {
             self.discover(&mut tasks, &mut optional).await;
             tokio::time::sleep(DISCOVER).await;
+            self.compare_crd().await;
         }
     }
 

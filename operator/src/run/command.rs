@@ -18,21 +18,21 @@ use super::{Operator, Settings};
 /// Exit codes: 0 after a signal, 1 when it could not start, 2 when a flag makes no sense.
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Namespaces whose clusters are looked after, with commas; all when none is given
-    #[arg(long, env = "CAIRN_NAMESPACES", value_delimiter = ',')]
+    /// A namespace whose clusters are looked after; more with commas or by saying it again. All by default
+    #[arg(long = "namespace", env = "CAIRN_NAMESPACES", value_delimiter = ',')]
     namespaces: Vec<String>,
 
     /// Image of validators when neither they nor their cluster name one. A cluster keeps the one it was made with
     #[arg(long, env = "CAIRN_DEFAULT_IMAGE", default_value = concat!("cairn:", env!("CARGO_PKG_VERSION")))]
     default_image: String,
 
-    /// Namespace of the Lease; the pod's own, or `default` outside of one
-    #[arg(long, env = "CAIRN_LEADER_ELECTION_NAMESPACE")]
-    leader_election_namespace: Option<String>,
+    /// Namespace of the Lease. The pod's own by default
+    #[arg(long, env = "CAIRN_LEASE_NAMESPACE")]
+    lease_namespace: Option<String>,
 
-    /// Name of the Lease. Two installations that share no cluster have two names
-    #[arg(long, env = "CAIRN_LEADER_ELECTION_NAME", default_value = "cairn-operator")]
-    leader_election_name: String,
+    /// Name of the Lease. Installations that look after different namespaces need different ones
+    #[arg(long, env = "CAIRN_LEASE_NAME", default_value = "cairn-operator")]
+    lease_name: String,
 
     /// Where /livez, /readyz and /metrics answer
     #[arg(long, env = "CAIRN_LISTEN", default_value = "0.0.0.0:8080")]
@@ -45,6 +45,10 @@ pub struct Arguments {
     /// Seconds in which a validator has to answer on its admin port
     #[arg(long, env = "CAIRN_PROBE_TIMEOUT", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=30))]
     probe_timeout: u64,
+
+    /// Seconds after which a cluster is looked at again when nothing happened
+    #[arg(long, env = "CAIRN_LOOK_INTERVAL", default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=600))]
+    look_interval: u64,
 
     /// What is logged: error, warn, info, debug, or directives of `tracing`
     #[arg(long, env = "CAIRN_LOG", default_value = "info")]
@@ -113,14 +117,16 @@ impl Arguments {
     }
 
     fn settings(self, own_namespace: &str) -> Settings {
-        let namespace = self.leader_election_namespace.unwrap_or_else(|| own_namespace.to_owned());
-        let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "cairn-operator".into());
+        let namespace = self.lease_namespace.unwrap_or_else(|| own_namespace.to_owned());
+        let host = std::env::var("POD_NAME").or_else(|_| std::env::var("HOSTNAME"));
+        let host = host.unwrap_or_else(|_| "cairn-operator".into());
         Settings {
             namespaces: self.namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
             default_image: self.default_image,
             concurrency: usize::from(self.concurrency),
             probe_wait: Duration::from_secs(self.probe_timeout),
-            lease: (namespace, self.leader_election_name),
+            look: Duration::from_secs(self.look_interval),
+            lease: (namespace, self.lease_name),
             listen: Some(self.listen),
             identity: Settings::identity(&host),
         }

@@ -9,7 +9,7 @@ use std::{
 use kube::Client;
 use tracing::{debug, info, warn};
 
-use super::Settings;
+use super::{Settings, queue::Pass};
 use crate::{
     apply::{self, Applied, ApplyError},
     crd::{BlockchainCluster, BlockchainClusterStatus},
@@ -17,12 +17,15 @@ use crate::{
     gate::NotLeading,
     names::ClusterName,
     observe::{Observed, cache::Written, look::Look, probe::Prober, watch::Watches},
-    plan::{Plan, audit::Violation},
+    plan::{Plan, Progress, audit::Violation},
     report::announce,
 };
 
 /// How long the watches have to show what the pass before wrote. After that the API server is asked.
 const CATCH_UP: Duration = Duration::from_secs(5);
+
+/// How often a cluster is looked at while something is under way.
+const LOOK_CLOSELY: Duration = Duration::from_secs(5);
 
 /// A cluster as it was read, and what was seen of it.
 pub(crate) type Seen = (Arc<BlockchainCluster>, Observed);
@@ -34,6 +37,7 @@ pub struct Context {
     prober: Prober,
     announcer: Announcer,
     default_image: String,
+    look: Duration,
     /// What the last pass over each cluster wrote.
     written: Mutex<HashMap<ClusterName, Vec<Written>>>,
 }
@@ -89,11 +93,20 @@ impl Context {
     ) -> Self {
         let announcer = Announcer::new(client.clone(), &settings.identity);
         let default_image = settings.default_image.clone();
-        Self { client, watches, prober, announcer, default_image, written: Mutex::default() }
+        let (written, look) = (Mutex::default(), settings.look);
+        Self { client, watches, prober, announcer, default_image, look, written }
     }
 
     pub(super) fn generation(&self, name: &ClusterName) -> Option<i64> {
         self.watches.cache.cluster(name)?.metadata.generation
+    }
+
+    /// When to look again at a cluster where nothing happens: validators change without Kubernetes noticing.
+    pub(crate) fn look_again(&self, progress: Option<&Progress>) -> Pass {
+        Pass::Settled(match progress {
+            None | Some(Progress::Settled | Progress::Paused | Progress::Suspended) => self.look,
+            Some(_) => self.look.min(LOOK_CLOSELY),
+        })
     }
 
     /// What is there, or nothing when the cluster is gone or going. It is never older than what the pass
@@ -110,7 +123,7 @@ impl Context {
         if cluster.metadata.deletion_timestamp.is_some() {
             return Ok(None);
         }
-        let observed = self.look().cached(&cluster).await.map_err(reading)?;
+        let observed = self.looking().cached(&cluster).await.map_err(reading)?;
         Ok(Some((cluster, observed)))
     }
 
@@ -119,7 +132,7 @@ impl Context {
         &self,
         name: &ClusterName,
     ) -> Result<Option<Seen>, ReconcileError> {
-        let seen = self.look().fresh(name).await.map_err(reading)?;
+        let seen = self.looking().fresh(name).await.map_err(reading)?;
         Ok(seen.filter(|(cluster, _)| cluster.metadata.deletion_timestamp.is_none()))
     }
 
@@ -162,7 +175,7 @@ impl Context {
         Ok(true)
     }
 
-    fn look(&self) -> Look<'_> {
+    fn looking(&self) -> Look<'_> {
         Look {
             client: &self.client,
             cache: &self.watches.cache,

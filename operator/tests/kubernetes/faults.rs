@@ -12,7 +12,12 @@ use std::{
     time::Duration,
 };
 
-use hyper::{Method, Request, Response};
+use futures_util::StreamExt;
+use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{
+    Method, Request, Response,
+    body::{Bytes, Frame},
+};
 use kube::{Client, client::Body};
 use tower::{BoxError, Service};
 
@@ -22,14 +27,15 @@ pub(crate) enum Verdict {
     Pass,
     /// It is answered with this status, and not sent.
     Answer(u16),
-    /// It is sent this much later.
-    Late(Duration),
+    /// Each piece of its answer arrives this much later: what a watch says is old.
+    Slow(Duration),
     /// It is not sent, and the operator is dead from now on.
     DieBefore,
     /// It is sent, its answer gets lost, and the operator is dead from now on.
     DieAfter,
 }
 
+type Answer = UnsyncBoxBody<Bytes, kube::Error>;
 type Rule = Box<dyn Fn(u64, &Method, &str) -> Verdict + Send + Sync>;
 
 /// What happens to an operator's requests.
@@ -52,7 +58,7 @@ impl Default for Faults {
 }
 
 impl Faults {
-    /// `rule` is asked with the number of the write (from 1; 0 for a read), its method and path.
+    /// `rule` is asked with the number of the write (from 1; 0 for a read), its method and its path with the query.
     pub(crate) fn new(
         rule: impl Fn(u64, &Method, &str) -> Verdict + Send + Sync + 'static,
     ) -> Arc<Self> {
@@ -113,9 +119,9 @@ struct Faulty {
 }
 
 impl Service<Request<Body>> for Faulty {
-    type Response = Response<Body>;
+    type Response = Response<Answer>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, BoxError>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
@@ -127,12 +133,11 @@ impl Service<Request<Body>> for Faulty {
             if faults.is_dead() {
                 return std::future::pending().await;
             }
-            match faults.judge(request.method(), request.uri().path()) {
-                Verdict::Pass => Ok(client.send(request).await?),
+            match faults.judge(request.method(), &request.uri().to_string()) {
+                Verdict::Pass => Ok(client.send(request).await?.map(BodyExt::boxed_unsync)),
                 Verdict::Answer(code) => Ok(answer(code)),
-                Verdict::Late(wait) => {
-                    tokio::time::sleep(wait).await;
-                    Ok(client.send(request).await?)
+                Verdict::Slow(wait) => {
+                    Ok(client.send(request).await?.map(|body| slowed(body, wait)))
                 }
                 Verdict::DieBefore => {
                     faults.dies();
@@ -148,12 +153,20 @@ impl Service<Request<Body>> for Faulty {
     }
 }
 
-fn answer(code: u16) -> Response<Body> {
+fn slowed(body: Body, wait: Duration) -> Answer {
+    let frames = body.into_data_stream().then(move |piece| async move {
+        tokio::time::sleep(wait).await;
+        piece.map(Frame::data)
+    });
+    BodyExt::boxed_unsync(StreamBody::new(frames))
+}
+
+fn answer(code: u16) -> Response<Answer> {
     let status = serde_json::json!({
         "apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code,
         "reason": match code { 409 => "Conflict", 429 => "TooManyRequests", _ => "InternalError" },
         "message": "the test says so",
     });
     let body = Body::from(status.to_string().into_bytes());
-    Response::builder().status(code).body(body).unwrap()
+    Response::builder().status(code).body(body.boxed_unsync()).unwrap()
 }

@@ -83,6 +83,7 @@ struct State {
     was_up: BTreeSet<String>,
     height: u64,
     watches_down: bool,
+    look: Duration,
     book: Book,
 }
 
@@ -108,14 +109,15 @@ impl Drop for Kubelet {
 
 impl Kubelet {
     pub(crate) fn start(client: Client, namespace: &str) -> Self {
-        let state = Mutex::new(State { watches_down: true, ..State::default() });
+        let state = Mutex::new(State { watches_down: true, look: LOOK, ..State::default() });
         let inner = Arc::new(Inner { client, namespace: namespace.into(), state });
         let looks = inner.clone();
         let task = tokio::spawn(async move {
             loop {
                 // The API server may be away: a kubelet goes on by itself.
                 let _ = looks.look().await;
-                tokio::time::sleep(LOOK).await;
+                let look = looks.lock().look;
+                tokio::time::sleep(look).await;
             }
         });
         Self { inner, task }
@@ -137,6 +139,11 @@ impl Kubelet {
     /// From now on it is no fault when validators are down: somebody asked for it.
     pub(crate) fn looks_away(&self) {
         self.inner.lock().watches_down = false;
+    }
+
+    /// For thousands of pods, of which none is waited for.
+    pub(crate) fn looks_seldom(&mut self) {
+        self.inner.lock().look = Duration::from_secs(1);
     }
 
     pub(crate) fn book(&self) -> Book {

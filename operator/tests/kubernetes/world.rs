@@ -2,8 +2,10 @@
 //! that are asked until they are answered.
 
 use std::{
+    collections::BTreeSet,
+    path::PathBuf,
     sync::{
-        Arc, Once,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -15,7 +17,7 @@ use cairn_operator::{
     run::{Operator, Settings},
 };
 use kube::{
-    Api, Client, CustomResourceExt, ResourceExt,
+    Api, Client, ResourceExt,
     api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
     core::{ApiResource, GroupVersionKind},
 };
@@ -131,9 +133,14 @@ impl World {
 
     /// Starts an operator whose requests `faults` has in its hands.
     pub(crate) fn operator_with(&self, faults: Arc<Faults>) -> Running {
+        self.operator_that_looks(Duration::from_secs(30), faults)
+    }
+
+    /// Starts an operator that looks so often when nothing happens.
+    pub(crate) fn operator_that_looks(&self, look: Duration, faults: Arc<Faults>) -> Running {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let lease = format!("operator-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        Running::start(self.servers, &self.namespace, &lease, faults)
+        Running::start(self.servers, &self.namespace, &lease, look, faults)
     }
 }
 
@@ -165,6 +172,7 @@ impl Running {
         servers: &'static Servers,
         namespace: &str,
         lease: &str,
+        look: Duration,
         faults: Arc<Faults>,
     ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -177,6 +185,7 @@ impl Running {
             default_image: IMAGE.into(),
             concurrency: 2,
             probe_wait: Duration::from_secs(2),
+            look,
             lease: (namespace.into(), lease.into()),
             listen: None,
             identity: Settings::identity("test"),
@@ -245,9 +254,10 @@ pub(crate) fn four_with(field: &str, value: Value) -> Value {
 
 /// The CRD and the StorageClass, once.
 fn install(servers: &Servers) {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let crd = serde_json::to_string(&BlockchainCluster::crd()).unwrap();
+    static DONE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
+    if done.insert(servers.directory.clone()) {
+        let crd = cairn_operator::crd::crd().to_string();
         servers.kubectl_with(&["apply", "--server-side", "-f", "-"], &crd).unwrap();
         let wait = ["wait", "--for=condition=Established", "crd/blockchainclusters.cairndb.io"];
         servers.kubectl(&wait).unwrap();
@@ -257,5 +267,5 @@ fn install(servers: &Servers) {
             "provisioner": "test.cairndb.io/none", "allowVolumeExpansion": true,
         });
         servers.kubectl_with(&["apply", "-f", "-"], &class.to_string()).unwrap();
-    });
+    }
 }

@@ -1,0 +1,44 @@
+//! Nothing to do: nothing is written.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    faults::Faults,
+    world::{World, four, until},
+};
+
+/// Ten minutes of looking each 15 seconds.
+const PASSES: u64 = 40;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_idle_minutes_are_no_writes() {
+    let world = World::new("idle").await;
+    let faults: Arc<Faults> = Arc::default();
+    let operator = world.operator_that_looks(Duration::from_millis(200), faults.clone());
+    world.writes("demo", four()).await;
+    world.settles("demo").await;
+    let looked = || operator.metrics.passes.with_label_values(&["settled"]).get_sample_count();
+    // What was under way when it became ready may still have to be told.
+    let from = looked();
+    until("it has come to rest", async || {
+        if looked() >= from + 3 { Ok(()) } else { Err(String::new()) }
+    })
+    .await;
+    let (writes, from) = (faults.log(), looked());
+    until("it has looked often", async || {
+        let passes = looked() - from;
+        if passes >= PASSES { Ok(()) } else { Err(format!("{passes}")) }
+    })
+    .await;
+    assert_eq!(faults.log()[writes.len()..], [] as [String; 0]);
+    // A new operator that finds it so writes nothing either.
+    drop(operator);
+    let faults: Arc<Faults> = Arc::default();
+    let next = world.operator_that_looks(Duration::from_millis(200), faults.clone());
+    until("the next operator has looked often", async || {
+        let passes = next.metrics.passes.with_label_values(&["settled"]).get_sample_count();
+        if passes >= 5 { Ok(()) } else { Err(format!("{passes}")) }
+    })
+    .await;
+    assert_eq!(faults.log(), [] as [String; 0]);
+}
