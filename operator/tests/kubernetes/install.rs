@@ -73,7 +73,10 @@ async fn a_person_installs_it_makes_a_ledger_and_reads_what_it_says() {
         }
         stale.extend(differs(name, &text).then_some(*name));
     }
-    assert!(stale.is_empty(), "docs/operator.md is stale: {stale:?}; UPDATE_GOLDENFILES=1, then read the difference");
+    assert!(
+        stale.is_empty(),
+        "docs/operator.md is stale: {stale:?}; UPDATE_GOLDENFILES=1, then read the difference"
+    );
     exercise(servers).await;
     drop(operator);
     compare_rights(servers);
@@ -88,7 +91,8 @@ async fn run_operator(servers: &'static Servers, client: &kube::Client) -> Besid
     let listen = arguments.iter_mut().find(|argument| argument.starts_with("--listen=")).unwrap();
     *listen = "--listen=127.0.0.1:0".into();
     arguments.push("--leader-election-namespace=cairn-system".into());
-    let kubeconfig = servers.kubeconfig_of_account("cairn-system", &pod.service_account_name.unwrap());
+    let kubeconfig =
+        servers.kubeconfig_of_account("cairn-system", &pod.service_account_name.unwrap());
     servers.beside(env!("CARGO_BIN_EXE_cairn-operator"), &arguments, &kubeconfig)
 }
 
@@ -140,11 +144,12 @@ async fn settled(servers: &'static Servers, name: &'static str) {
         let get = move || servers.kubectl(&["get", "bcc", name, "-o", "json"]).unwrap();
         let text = tokio::task::spawn_blocking(get).await.unwrap();
         let cluster: Value = serde_json::from_str(&text).unwrap();
-        let ready = cluster["status"]["conditions"].as_array().into_iter().flatten().any(|condition| {
-            condition["type"] == "Ready"
-                && condition["status"] == "True"
-                && condition["observedGeneration"] == cluster["metadata"]["generation"]
-        });
+        let ready =
+            cluster["status"]["conditions"].as_array().into_iter().flatten().any(|condition| {
+                condition["type"] == "Ready"
+                    && condition["status"] == "True"
+                    && condition["observedGeneration"] == cluster["metadata"]["generation"]
+            });
         if ready { Ok(()) } else { Err(cluster["status"].to_string()) }
     })
     .await;
@@ -162,7 +167,9 @@ async fn present(servers: &'static Servers, object: &'static str, wanted: bool) 
 fn install_optional_kinds(servers: &Servers) {
     let file = root().join("operator/tests/kubernetes/optional-kinds.yaml");
     servers.kubectl(&["apply", "-f", &file.display().to_string()]).unwrap();
-    servers.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]).unwrap();
+    servers
+        .kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"])
+        .unwrap();
 }
 
 /// Runs a command line as the documentation shows it.
@@ -190,7 +197,8 @@ fn differs(name: &str, now: &str) -> bool {
     let path = root().join("docs/operator.md");
     let text = fs::read_to_string(&path).unwrap();
     let begin = format!("<!-- transcript: {name} -->\n");
-    let from = text.find(&begin).unwrap_or_else(|| panic!("docs/operator.md has no {begin}")) + begin.len();
+    let from = text.find(&begin).unwrap_or_else(|| panic!("docs/operator.md has no {begin}"))
+        + begin.len();
     let to = from + text[from..].find("<!-- end -->").unwrap();
     if env::var_os("UPDATE_GOLDENFILES").is_some() {
         fs::write(&path, format!("{}{}{}", &text[..from], now, &text[to..])).unwrap();
@@ -205,7 +213,9 @@ fn differs(name: &str, now: &str) -> bool {
 
 /// Without what differs each time: ages, chain ids, and how wide a column is because of them.
 fn timeless(text: &str) -> String {
-    let is_age = |word: &str| word.ends_with(['s', 'm', 'h']) && word.starts_with(|c: char| c.is_ascii_digit());
+    let is_age = |word: &str| {
+        word.ends_with(['s', 'm', 'h']) && word.starts_with(|c: char| c.is_ascii_digit())
+    };
     let is_hash = |word: &str| word.len() >= 40 && word.chars().all(|c| c.is_ascii_hexdigit());
     let line = |line: &str| {
         let words = line.split_whitespace();
@@ -235,7 +245,10 @@ fn compare_rights(servers: &'static Servers) {
         }
         used.insert(right);
     }
-    assert!(forbidden.is_empty(), "the operator needs what the chart does not grant: {forbidden:#?}");
+    assert!(
+        forbidden.is_empty(),
+        "the operator needs what the chart does not grant: {forbidden:#?}"
+    );
     let granted = granted(servers);
     let idle: Vec<_> = granted
         .iter()
@@ -249,19 +262,34 @@ fn compare_rights(servers: &'static Servers) {
 fn granted(servers: &'static Servers) -> BTreeSet<String> {
     let mut granted = BTreeSet::new();
     for kind in ["clusterroles", "roles"] {
-        let list = servers.kubectl(&["get", kind, "-A", "-l", "app.kubernetes.io/name=cairn-operator", "-o", "json"]);
+        let list = servers.kubectl(&[
+            "get",
+            kind,
+            "-A",
+            "-l",
+            "app.kubernetes.io/name=cairn-operator",
+            "-o",
+            "json",
+        ]);
         let list: Value = serde_json::from_str(&list.unwrap()).unwrap();
         for role in list["items"].as_array().unwrap() {
             // Those are for people.
             let labels = role["metadata"]["labels"].as_object().unwrap();
-            if labels.keys().any(|label| label.starts_with("rbac.authorization.k8s.io/aggregate-to")) {
+            if labels
+                .keys()
+                .any(|label| label.starts_with("rbac.authorization.k8s.io/aggregate-to"))
+            {
                 continue;
             }
             for rule in role["rules"].as_array().unwrap() {
-                let texts = |key: &str| rule[key].as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned());
+                let texts = |key: &str| {
+                    rule[key].as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned())
+                };
                 for group in texts("apiGroups") {
                     for resource in texts("resources") {
-                        granted.extend(texts("verbs").map(|verb| format!("{verb} {group}/{resource}")));
+                        granted.extend(
+                            texts("verbs").map(|verb| format!("{verb} {group}/{resource}")),
+                        );
                     }
                 }
             }

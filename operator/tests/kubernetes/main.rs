@@ -1,6 +1,10 @@
 //! The operator against a real Kubernetes API server. One program, so that etcd and the API server are
 //! started once; each test has a namespace of its own.
-#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test that waits for real servers")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test that waits for real servers"
+)]
 
 mod admission;
 mod charts;
