@@ -90,7 +90,9 @@ async fn run_operator(servers: &'static Servers, client: &kube::Client) -> Besid
     let mut arguments = pod.containers[0].args.clone().unwrap();
     let listen = arguments.iter_mut().find(|argument| argument.starts_with("--listen=")).unwrap();
     *listen = "--listen=127.0.0.1:0".into();
-    arguments.push("--leader-election-namespace=cairn-system".into());
+    for argument in &mut arguments {
+        *argument = argument.replace("$(POD_NAMESPACE)", "cairn-system");
+    }
     let kubeconfig =
         servers.kubeconfig_of_account("cairn-system", &pod.service_account_name.unwrap());
     servers.beside(env!("CARGO_BIN_EXE_cairn-operator"), &arguments, &kubeconfig)
