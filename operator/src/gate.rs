@@ -103,7 +103,47 @@ fn kind(path: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::kind;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::{Api, api::DeleteParams};
+
+    use super::*;
+
+    /// Counts what arrives, and knows nothing.
+    #[derive(Clone, Default)]
+    struct Counts(Arc<AtomicUsize>);
+
+    impl Service<Request<Body>> for Counts {
+        type Response = Response<Body>;
+        type Error = BoxError;
+        type Future = std::future::Ready<Result<Response<Body>, BoxError>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<Body>) -> Self::Future {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            let answer = Response::builder().status(404).body(Body::empty());
+            std::future::ready(answer.map_err(BoxError::from))
+        }
+    }
+
+    #[tokio::test]
+    async fn without_the_lease_reads_pass_and_writes_do_not() {
+        let arrived = Counts::default();
+        let client = Client::new(arrived.clone(), "test");
+        let metrics = Arc::new(Metrics::new());
+        let client = gated(client, metrics.clone(), Some(Fence::default()));
+        let maps: Api<ConfigMap> = Api::default_namespaced(client);
+        assert!(maps.get("a").await.is_err());
+        assert_eq!(arrived.0.load(Ordering::SeqCst), 1);
+        let refused = maps.delete("a", &DeleteParams::default()).await.unwrap_err();
+        assert!(refused.to_string().contains("does not lead"), "{refused}");
+        assert_eq!(arrived.0.load(Ordering::SeqCst), 1, "it was not sent");
+        assert_eq!(metrics.writes(), 0);
+    }
 
     #[test]
     fn a_request_is_counted_under_its_plural() {

@@ -36,9 +36,10 @@ pub async fn reconcile(name: &ClusterName, context: &Context) -> Result<Pass, Re
     let outcome = Outcome::Planned { checked: &checked, plan: &plan, applied: &applied };
     let status = report(&cluster, &observed, &outcome);
     let told = context.publish(name, &cluster, status).await?;
+    let progress = !applied.done.is_empty();
     match applied.failed {
-        Some((_, error)) => Err(ReconcileError::Apply(error)),
-        None if told || !applied.done.is_empty() => Ok(Pass::Written),
+        Some((_, error)) => Err(ReconcileError::Apply { error, progress }),
+        None if told || progress => Ok(Pass::Written),
         None => Ok(context.look_again(Some(&plan.progress))),
     }
 }

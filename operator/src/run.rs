@@ -222,7 +222,8 @@ async fn pass(name: &ClusterName, context: &Context, metrics: &Metrics) -> Pass 
                 "bug" => error!(%error, "the pass was given up"),
                 _ => warn!(%error, kind, "the pass failed"),
             }
-            (Pass::Failed { first, most }, "failed")
+            let progress = matches!(error, ReconcileError::Apply { progress: true, .. });
+            (Pass::Failed { first, most, progress }, "failed")
         }
     };
     metrics.passes.with_label_values(&[outcome]).observe(begun.elapsed().as_secs_f64());

@@ -348,3 +348,87 @@ fn differ(before: &BlockchainCluster, after: &BlockchainCluster) -> bool {
     };
     what(before) != what(after)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn service(name: &str, version: u64, port: u16) -> Value {
+        json!({
+            "metadata": {
+                "namespace": "test", "name": name, "uid": name, "resourceVersion": version.to_string(),
+                "labels": {LABEL_CLUSTER: "demo"},
+            },
+            "spec": {"ports": [{"port": port}]},
+            "status": {"loadBalancer": {"ingress": version}},
+        })
+    }
+
+    fn demo() -> ClusterName {
+        ClusterName { namespace: "test".into(), name: "demo".into() }
+    }
+
+    fn written(version: u64) -> [Written; 1] {
+        let watched = Watched::Owned(Kind::Service);
+        [Written { watched, name: "a".into(), mark: Mark::Version(version) }]
+    }
+
+    /// A cache that has listed `a` and `b`.
+    fn listed() -> (Cache, Watch) {
+        let (cache, watch) = (Cache::default(), (Watched::Owned(Kind::Service), None));
+        cache.begin(&watch);
+        cache.put(&watch, service("a", 5, 1));
+        cache.put(&watch, service("b", 7, 1));
+        cache.end(&watch);
+        (cache, watch)
+    }
+
+    #[test]
+    fn a_cluster_is_woken_by_what_matters_and_by_nothing_else() {
+        let (cache, watch) = listed();
+        assert!(cache.put(&watch, service("a", 8, 1)).is_empty(), "only its version and status");
+        assert_eq!(cache.put(&watch, service("a", 9, 2)), BTreeSet::from([demo()]));
+        assert_eq!(cache.delete(&watch, "test", "a", None), Some(demo()));
+        assert_eq!(cache.delete(&watch, "test", "a", None), None);
+    }
+
+    #[test]
+    fn what_a_list_does_not_bring_is_gone_when_it_ends_and_not_before() {
+        let (cache, watch) = listed();
+        cache.begin(&watch);
+        cache.put(&watch, service("b", 7, 1));
+        assert_eq!(cache.objects(&demo()).len(), 2);
+        assert_eq!(cache.end(&watch), BTreeSet::from([demo()]));
+        let left = cache.objects(&demo());
+        assert_eq!(left.iter().map(|(_, name, _)| name.as_str()).collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_waits_for_what_the_one_before_it_wrote() {
+        let (cache, watch) = listed();
+        let second = std::time::Duration::from_secs(1);
+        let seen = async |version| {
+            tokio::time::timeout(second, cache.has_seen(&demo(), &written(version))).await.is_ok()
+        };
+        assert!(seen(7).await, "the list has come so far");
+        assert!(!seen(8).await);
+        cache.begin(&watch);
+        cache.put(&watch, service("a", 9, 1));
+        assert!(!seen(8).await, "another list may still bring something older of others");
+        cache.end(&watch);
+        assert!(seen(9).await);
+    }
+
+    #[test]
+    fn an_object_that_changes_its_cluster_wakes_both() {
+        let (cache, watch) = listed();
+        let mut moved = service("a", 8, 1);
+        moved["metadata"]["labels"][LABEL_CLUSTER] = json!("other");
+        let other = ClusterName { name: "other".into(), ..demo() };
+        assert_eq!(cache.put(&watch, moved), BTreeSet::from([demo(), other.clone()]));
+        assert_eq!(cache.objects(&other).len(), 1);
+        assert_eq!(cache.objects(&demo()).len(), 1);
+    }
+}

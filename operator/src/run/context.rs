@@ -54,8 +54,13 @@ pub enum ReconcileError {
         source: Box<kube::Error>,
     },
     /// A step was not carried out.
-    #[error(transparent)]
-    Apply(#[from] ApplyError),
+    #[error("{error}")]
+    Apply {
+        /// Why.
+        error: ApplyError,
+        /// Whether steps before it were.
+        progress: bool,
+    },
     /// The plan broke a rule: a bug of the operator, which did nothing.
     #[error("this is a bug of the operator, nothing was changed: {0}")]
     Audit(#[from] Violation),
@@ -69,12 +74,12 @@ impl ReconcileError {
             Self::Kubernetes { source, .. } if is_not_leading(source) => {
                 ("lost", seconds(1), seconds(1))
             }
-            Self::Kubernetes { .. } | Self::Apply(ApplyError::Trouble { .. }) => {
+            Self::Kubernetes { .. } | Self::Apply { error: ApplyError::Trouble { .. }, .. } => {
                 ("trouble", Duration::from_millis(250), seconds(30))
             }
             // The next edit wakes it at once; until then, quotas and policies may change.
-            Self::Apply(ApplyError::Refused { .. }) => ("refused", seconds(5), seconds(300)),
-            Self::Apply(ApplyError::NameConflict(_)) => ("conflict", seconds(10), seconds(120)),
+            Self::Apply { error: ApplyError::Refused { .. }, .. } => ("refused", seconds(5), seconds(300)),
+            Self::Apply { error: ApplyError::NameConflict(_), .. } => ("conflict", seconds(10), seconds(120)),
             Self::Audit(_) => ("bug", seconds(60), seconds(600)),
         }
     }

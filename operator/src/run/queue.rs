@@ -26,6 +26,8 @@ pub enum Pass {
         first: Duration,
         /// The longest.
         most: Duration,
+        /// Something was done before it failed: then it waits as if it were the first time.
+        progress: bool,
     },
 }
 
@@ -110,6 +112,7 @@ impl Queue {
         entry.running = false;
         let again = std::mem::take(&mut entry.again);
         entry.failures = match pass {
+            Pass::Failed { progress: true, .. } => 1,
             Pass::Failed { .. } => entry.failures.saturating_add(1),
             _ => 0,
         };
@@ -120,7 +123,7 @@ impl Queue {
                 Some(doubled(SOON, entry.writes.saturating_sub(WRITES_FREE), SOON_MOST))
             }
             Pass::Over => None,
-            Pass::Failed { first, most } => {
+            Pass::Failed { first, most, .. } => {
                 Some(clock::jittered(doubled(first, entry.failures - 1, most)))
             }
         };
@@ -220,7 +223,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_fails_waits_longer_each_time_and_begins_anew_after_success() {
         let queue = Queue::default();
-        let failed = Pass::Failed { first: Duration::from_secs(1), most: Duration::from_secs(30) };
+        let failed = Pass::Failed {
+            first: Duration::from_secs(1),
+            most: Duration::from_secs(30),
+            progress: false,
+        };
         queue.wake(name("a"));
         queue.next().await;
         let mut waits = vec![];

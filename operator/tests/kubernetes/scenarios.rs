@@ -112,48 +112,12 @@ async fn what_somebody_deletes_or_changes_comes_back() {
     deleted_comes_back::<NetworkPolicy>(&world).await;
     deleted_comes_back::<PodDisruptionBudget>(&world).await;
     deleted_comes_back::<StatefulSet>(&world).await;
-    changed_comes_back::<Service>(
-        &world,
-        "demo-alice",
-        json!({"spec": {"clusterIP": null, "ports": [{"port": 1}]}}),
-        "/spec/ports/0/port",
-    )
-    .await;
-    changed_comes_back::<StatefulSet>(
-        &world,
-        "demo-bob",
-        json!({"spec": {"replicas": 3}}),
-        "/spec/replicas",
-    )
-    .await;
-    changed_comes_back::<ConfigMap>(
-        &world,
-        "demo-carol",
-        json!({"data": {"cairn.toml": "x"}}),
-        "/data/cairn.toml",
-    )
-    .await;
-    changed_comes_back::<NetworkPolicy>(
-        &world,
-        "demo-deny",
-        json!({"spec": {"policyTypes": ["Ingress"]}}),
-        "/spec/policyTypes",
-    )
-    .await;
-    changed_comes_back::<PodDisruptionBudget>(
-        &world,
-        "demo",
-        json!({"spec": {"maxUnavailable": 4}}),
-        "/spec/maxUnavailable",
-    )
-    .await;
-    changed_comes_back::<PersistentVolumeClaim>(
-        &world,
-        "data-demo-alice",
-        json!({"metadata": {"labels": {"cairndb.io/validator": "bob"}}}),
-        "/metadata/labels/cairndb.io~1validator",
-    )
-    .await;
+    changed_comes_back::<Service>(&world, "demo-alice", json!({"spec": {"publishNotReadyAddresses": false}}), "/spec/publishNotReadyAddresses").await;
+    changed_comes_back::<StatefulSet>(&world, "demo-bob", json!({"spec": {"replicas": 3}}), "/spec/replicas").await;
+    changed_comes_back::<ConfigMap>(&world, "demo-carol", json!({"data": {"cairn.toml": "x"}}), "/data/cairn.toml").await;
+    changed_comes_back::<NetworkPolicy>(&world, "demo-deny", json!({"spec": {"policyTypes": ["Ingress"]}}), "/spec/policyTypes").await;
+    changed_comes_back::<PodDisruptionBudget>(&world, "demo", json!({"spec": {"maxUnavailable": 4}}), "/spec/maxUnavailable").await;
+    changed_comes_back::<PersistentVolumeClaim>(&world, "data-demo-alice", json!({"metadata": {"labels": {"cairndb.io/validator": "bob"}}}), "/metadata/labels/cairndb.io~1validator").await;
     world.settles("demo").await;
     assert_eq!(world.kubelet.book().documents.len(), 1);
 }
@@ -214,9 +178,7 @@ async fn what_others_write_beside_it_is_theirs() {
     services.patch("demo-api", &parameters, &Patch::Apply(theirs)).await.unwrap();
     let before = operator.faults.log().iter().filter(|l| l.contains("services/demo-api")).count();
     // Something that makes the operator write the same object.
-    world
-        .writes("demo", four_with("api", json!({"service": {"annotations": {"ours": "1"}}})))
-        .await;
+    world.writes("demo", four_with("api", json!({"service": {"annotations": {"ours": "1"}}}))).await;
     until("the operator has written it", async || {
         let service = services.get("demo-api").await.unwrap();
         if service.annotations().contains_key("ours") { Ok(()) } else { Err(String::new()) }
@@ -350,6 +312,15 @@ async fn what_cannot_be_asked_is_not_called_well() {
         .await;
     world.kubelet.heals("carol");
     world.settles("demo").await;
+    world.kubelet.breaks("dave", Fault::NotReady);
+    world
+        .sees("demo", "dave says that he does not serve", |status| {
+            let dave = status.0.members.iter().find(|member| member.name == "dave");
+            dave.is_some_and(|dave| dave.ready == Some(false)) && status.is("QuorumAtRisk", "True")
+        })
+        .await;
+    world.kubelet.heals("dave");
+    world.settles("demo").await;
     world.kubelet.breaks("carol", Fault::Exits(15));
     world
         .sees("demo", "the exit code is told", |s| format!("{s:?}").contains("StoreCorrupt"))
@@ -359,10 +330,10 @@ async fn what_cannot_be_asked_is_not_called_well() {
 #[tokio::test(flavor = "multi_thread")]
 async fn conflicts_throttling_and_errors_are_waited_out() {
     let world = World::new("weather").await;
-    let faults = Faults::new(|write, _, _| match write % 5 {
+    let faults = Faults::new(|write, _, _| match write % 7 {
         1 => Verdict::Answer(409),
-        2 => Verdict::Answer(429),
-        3 => Verdict::Answer(500),
+        3 => Verdict::Answer(429),
+        5 => Verdict::Answer(500),
         _ => Verdict::Pass,
     });
     let _operator = world.operator_with(faults);
