@@ -105,7 +105,9 @@ impl Watches {
             Ok(crd) => {
                 let outdated = crd.annotations().get(ANNOTATION_SCHEMA) != Some(&schema_hash());
                 if outdated && self.metrics.crd_outdated.get() == 0 {
-                    warn!("the CRD is not of this version: fields may be lost; upgrade the chart cairn-crds");
+                    warn!(
+                        "the CRD is not of this version: fields may be lost; upgrade the chart cairn-crds"
+                    );
                 }
                 self.metrics.crd_outdated.set(outdated.into());
             }

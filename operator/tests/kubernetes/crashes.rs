@@ -63,7 +63,9 @@ impl Scenario {
     async fn act(self, world: &World) {
         let spec = match self {
             Self::Create | Self::Readopt => four(),
-            Self::Upgrade => four_with("image", json!({"repository": "registry.test/cairn", "tag": "2"})),
+            Self::Upgrade => {
+                four_with("image", json!({"repository": "registry.test/cairn", "tag": "2"}))
+            }
             Self::Growth => {
                 let mut spec = four();
                 spec["storage"]["data"]["size"] = json!("2Gi");
@@ -85,7 +87,9 @@ impl Scenario {
         if self == Self::Growth {
             until("all volumes have grown", async || {
                 let claims = world.objects("v1", "PersistentVolumeClaim").await;
-                let has = |c: &&kube::api::DynamicObject| c.data["status"]["capacity"]["storage"] == "2Gi";
+                let has = |c: &&kube::api::DynamicObject| {
+                    c.data["status"]["capacity"]["storage"] == "2Gi"
+                };
                 let grown = claims.iter().filter(has).count();
                 if grown == 4 { Ok(()) } else { Err(format!("{grown}")) }
             })
@@ -120,7 +124,8 @@ async fn at_every_write(scenario: Scenario) {
     let all = std::env::var_os("CAIRN_CRASH_ALL").is_some();
     let points = (1..=writes).flat_map(|k| {
         let both = [(k, Verdict::DieBefore), (k, Verdict::DieAfter)];
-        both.into_iter().filter(move |(k, verdict)| all || (k % 2 == 0) == (*verdict == Verdict::DieAfter))
+        both.into_iter()
+            .filter(move |(k, verdict)| all || (k % 2 == 0) == (*verdict == Verdict::DieAfter))
     });
     let deaths = stream::iter(points).map(|(k, verdict)| dies(scenario, k, verdict, &expected));
     let died: Vec<bool> = deaths.buffer_unordered(AT_ONCE).collect().await;
@@ -204,7 +209,8 @@ async fn state(world: &World) -> BTreeMap<String, Value> {
                 value["spec"].as_object_mut().and_then(|spec| spec.remove(field));
             }
             if let Some(template) = value.pointer_mut("/spec/template/metadata/annotations") {
-                *template = json!(template.as_object().map(|t| t.keys().cloned().collect::<Vec<_>>()));
+                *template =
+                    json!(template.as_object().map(|t| t.keys().cloned().collect::<Vec<_>>()));
             }
             if object.name_any().ends_with("-genesis") {
                 value["data"] = json!("the genesis");

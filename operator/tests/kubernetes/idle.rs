@@ -20,9 +20,12 @@ async fn ten_idle_minutes_are_no_writes() {
     let looked = || operator.metrics.passes.with_label_values(&["settled"]).get_sample_count();
     // What was under way when it became ready may still have to be told.
     let from = looked();
-    until("it has come to rest", async || {
-        if looked() >= from + 3 { Ok(()) } else { Err(String::new()) }
-    })
+    until(
+        "it has come to rest",
+        async || {
+            if looked() >= from + 3 { Ok(()) } else { Err(String::new()) }
+        },
+    )
     .await;
     let (writes, from) = (faults.log(), looked());
     until("it has looked often", async || {

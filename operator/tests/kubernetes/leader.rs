@@ -31,7 +31,9 @@ async fn a_leader_that_was_frozen_writes_nothing_when_it_is_thawed() {
     assert_eq!(second.writes(), 0.0, "one that stands by writes nothing");
 
     first.signal("-STOP");
-    world.writes("demo", four_with("api", json!({"service": {"annotations": {"turn": "second"}}}))).await;
+    world
+        .writes("demo", four_with("api", json!({"service": {"annotations": {"turn": "second"}}})))
+        .await;
     leads(&second).await;
     let services: Api<Service> = world.api();
     until("the second carries on", async || {
@@ -49,7 +51,11 @@ async fn a_leader_that_was_frozen_writes_nothing_when_it_is_thawed() {
     services.delete("demo-api", &DeleteParams::default()).await.unwrap();
     first.signal("-CONT");
     until("the first knows", async || {
-        if first.log().contains("does not lead any more") && !first.leads() { Ok(()) } else { Err(first.log()) }
+        if first.log().contains("does not lead any more") && !first.leads() {
+            Ok(())
+        } else {
+            Err(first.log())
+        }
     })
     .await;
     until("the Service is back", async || {

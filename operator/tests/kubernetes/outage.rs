@@ -43,7 +43,9 @@ async fn it_waits_for_its_crd_and_outlives_the_api_server() {
     tokio::task::spawn_blocking(|| servers.start_api_server()).await.unwrap();
     world
         .sees("demo", "the upgrade has come to its end", |status| {
-            status.0.updated_validators == 4 && status.0.operation.is_none() && status.is("Ready", "True")
+            status.0.updated_validators == 4
+                && status.0.operation.is_none()
+                && status.is("Ready", "True")
         })
         .await;
     let book = world.kubelet.book();

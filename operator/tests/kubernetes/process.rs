@@ -18,8 +18,14 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn start(servers: &Servers, namespaces: &[&str], lease: (&str, &str), name: &str) -> Self {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    pub(crate) fn start(
+        servers: &Servers,
+        namespaces: &[&str],
+        lease: (&str, &str),
+        name: &str,
+    ) -> Self {
+        let port =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let log = servers.directory.join("log").join(format!("operator-{}-{name}.log", lease.0));
         let mut command = Command::new(env!("CARGO_BIN_EXE_cairn-operator"));
         command

@@ -48,7 +48,10 @@ async fn scale() {
     let operator = Process::start(worlds[0].servers, &spaces, lease, "measured");
     let passes = || operator.metric("cairn_operator_passes_seconds_count", "#").unwrap_or_default();
     until("it leads", async || if operator.leads() { Ok(()) } else { Err(String::new()) }).await;
-    println!("led after {:?}, of which up to 17 s wait for the Lease of one that was killed", begun.elapsed());
+    println!(
+        "led after {:?}, of which up to 17 s wait for the Lease of one that was killed",
+        begun.elapsed()
+    );
     let led = std::time::Instant::now();
     #[expect(clippy::cast_precision_loss, reason = "few")]
     let wanted = clusters as f64;
@@ -62,7 +65,10 @@ async fn scale() {
     let (cpu, count, writes) = (cpu(operator.pid()), passes(), operator.writes());
     tokio::time::sleep(IDLE).await;
     let (cpu, count) = (self::cpu(operator.pid()) - cpu, passes() - count);
-    println!("idle for {IDLE:?}: {cpu:?} of CPU, {count} passes, {} writes", operator.writes() - writes);
+    println!(
+        "idle for {IDLE:?}: {cpu:?} of CPU, {count} passes, {} writes",
+        operator.writes() - writes
+    );
     println!("CPU of one pass over an unchanged cluster: {:?}", cpu.div_f64(count.max(1.0)));
     println!("memory in the end: {} KiB", memory(operator.pid()));
 }
