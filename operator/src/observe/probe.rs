@@ -110,13 +110,13 @@ fn shortened(value: Value) -> Value {
     }
 }
 
-/// The port that the pod calls `admin`.
+/// The port that the validator's container calls `admin`.
 fn admin_port(pod: &Pod) -> u16 {
     let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-    let ports = containers.flat_map(|container| container.ports.iter().flatten());
-    let admin = ports.filter(|port| port.name.as_deref() == Some("admin"));
-    let admin = admin.filter_map(|port| u16::try_from(port.container_port).ok());
-    admin.last().unwrap_or(PORT_ADMIN)
+    let validator = containers.filter(|container| container.name == "cairn");
+    let mut ports = validator.flat_map(|container| container.ports.iter().flatten());
+    let admin = ports.find(|port| port.name.as_deref() == Some("admin"));
+    admin.and_then(|port| u16::try_from(port.container_port).ok()).unwrap_or(PORT_ADMIN)
 }
 
 /// An error with what caused it, once each, and nothing that changes from one attempt to the next.

@@ -78,8 +78,12 @@ impl ReconcileError {
                 ("trouble", Duration::from_millis(250), seconds(30))
             }
             // The next edit wakes it at once; until then, quotas and policies may change.
-            Self::Apply { error: ApplyError::Refused { .. }, .. } => ("refused", seconds(5), seconds(300)),
-            Self::Apply { error: ApplyError::NameConflict(_), .. } => ("conflict", seconds(10), seconds(120)),
+            Self::Apply { error: ApplyError::Refused { .. }, .. } => {
+                ("refused", seconds(5), seconds(300))
+            }
+            Self::Apply { error: ApplyError::NameConflict(_), .. } => {
+                ("conflict", seconds(10), seconds(120))
+            }
             Self::Audit(_) => ("bug", seconds(60), seconds(600)),
         }
     }

@@ -1,10 +1,7 @@
 //! The operator against a real Kubernetes API server. One program, so that etcd and the API server are
 //! started once; each test has a namespace of its own.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    reason = "a test that waits for real servers"
-)]
+#![allow(clippy::disallowed_methods, reason = "these tests wait for real servers")]
+#![expect(clippy::unwrap_used, reason = "all of this is a test: what must not happen ends it")]
 
 mod admission;
 mod charts;

@@ -112,12 +112,48 @@ async fn what_somebody_deletes_or_changes_comes_back() {
     deleted_comes_back::<NetworkPolicy>(&world).await;
     deleted_comes_back::<PodDisruptionBudget>(&world).await;
     deleted_comes_back::<StatefulSet>(&world).await;
-    changed_comes_back::<Service>(&world, "demo-alice", json!({"spec": {"publishNotReadyAddresses": false}}), "/spec/publishNotReadyAddresses").await;
-    changed_comes_back::<StatefulSet>(&world, "demo-bob", json!({"spec": {"replicas": 3}}), "/spec/replicas").await;
-    changed_comes_back::<ConfigMap>(&world, "demo-carol", json!({"data": {"cairn.toml": "x"}}), "/data/cairn.toml").await;
-    changed_comes_back::<NetworkPolicy>(&world, "demo-deny", json!({"spec": {"policyTypes": ["Ingress"]}}), "/spec/policyTypes").await;
-    changed_comes_back::<PodDisruptionBudget>(&world, "demo", json!({"spec": {"maxUnavailable": 4}}), "/spec/maxUnavailable").await;
-    changed_comes_back::<PersistentVolumeClaim>(&world, "data-demo-alice", json!({"metadata": {"labels": {"cairndb.io/validator": "bob"}}}), "/metadata/labels/cairndb.io~1validator").await;
+    changed_comes_back::<Service>(
+        &world,
+        "demo-alice",
+        json!({"spec": {"publishNotReadyAddresses": false}}),
+        "/spec/publishNotReadyAddresses",
+    )
+    .await;
+    changed_comes_back::<StatefulSet>(
+        &world,
+        "demo-bob",
+        json!({"spec": {"replicas": 3}}),
+        "/spec/replicas",
+    )
+    .await;
+    changed_comes_back::<ConfigMap>(
+        &world,
+        "demo-carol",
+        json!({"data": {"cairn.toml": "x"}}),
+        "/data/cairn.toml",
+    )
+    .await;
+    changed_comes_back::<NetworkPolicy>(
+        &world,
+        "demo-deny",
+        json!({"spec": {"policyTypes": ["Ingress"]}}),
+        "/spec/policyTypes",
+    )
+    .await;
+    changed_comes_back::<PodDisruptionBudget>(
+        &world,
+        "demo",
+        json!({"spec": {"maxUnavailable": 4}}),
+        "/spec/maxUnavailable",
+    )
+    .await;
+    changed_comes_back::<PersistentVolumeClaim>(
+        &world,
+        "data-demo-alice",
+        json!({"metadata": {"labels": {"cairndb.io/validator": "bob"}}}),
+        "/metadata/labels/cairndb.io~1validator",
+    )
+    .await;
     world.settles("demo").await;
     assert_eq!(world.kubelet.book().documents.len(), 1);
 }
@@ -178,7 +214,9 @@ async fn what_others_write_beside_it_is_theirs() {
     services.patch("demo-api", &parameters, &Patch::Apply(theirs)).await.unwrap();
     let before = operator.faults.log().iter().filter(|l| l.contains("services/demo-api")).count();
     // Something that makes the operator write the same object.
-    world.writes("demo", four_with("api", json!({"service": {"annotations": {"ours": "1"}}}))).await;
+    world
+        .writes("demo", four_with("api", json!({"service": {"annotations": {"ours": "1"}}})))
+        .await;
     until("the operator has written it", async || {
         let service = services.get("demo-api").await.unwrap();
         if service.annotations().contains_key("ours") { Ok(()) } else { Err(String::new()) }

@@ -259,8 +259,16 @@ fn install(servers: &Servers) {
     if done.insert(servers.directory.clone()) {
         let crd = cairn_operator::crd::crd().to_string();
         servers.kubectl_with(&["apply", "--server-side", "-f", "-"], &crd).unwrap();
+        // Before it has conditions, kubectl does not wait for one.
         let wait = ["wait", "--for=condition=Established", "crd/blockchainclusters.cairndb.io"];
-        servers.kubectl(&wait).unwrap();
+        let established = (0..100).any(|_| {
+            let is = servers.kubectl(&wait).is_ok();
+            if !is {
+                std::thread::sleep(ASK);
+            }
+            is
+        });
+        assert!(established, "the CRD is not established");
         let class = json!({
             "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
             "metadata": {"name": crate::kubelet::CLASS},
