@@ -54,7 +54,10 @@ pub(super) fn valid(facts: &Facts<'_>) -> Fact {
         .map(|(validator, _)| *validator)
         .collect();
     if !without.is_empty() {
-        let message = format!("{} shows no certificate of the Secret {secret}", without.join(", "));
+        let message = format!(
+            "the certificate of the Secret {secret} is not shown by {}",
+            without.join(", ")
+        );
         return Fact::new(name, Truth::False, "CertificateMissing", message);
     }
     let Some(ends) = earliest(facts) else {

@@ -152,7 +152,7 @@ async fn settled(servers: &'static Servers, name: &'static str) {
                     && condition["status"] == "True"
                     && condition["observedGeneration"] == cluster["metadata"]["generation"]
             });
-        if ready { Ok(()) } else { Err(cluster["status"].to_string()) }
+        if settled { Ok(()) } else { Err(cluster["status"].to_string()) }
     })
     .await;
 }

@@ -22,7 +22,6 @@ use kube::{
         ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams,
         ValidationDirective,
     },
-    core::CustomResourceExt,
 };
 use serde_json::{Value, json};
 
@@ -63,7 +62,7 @@ async fn meddle(client: &Client, namespace: &str, manifest: &Manifest, patch: &V
 /// Makes the cluster of `tests/objects/NAME.yaml` in a namespace of its own, and what the operator would
 /// write for it.
 async fn cluster(client: &Client, name: &str) -> (String, Vec<Manifest>) {
-    let crd = serde_json::to_string(&BlockchainCluster::crd()).unwrap();
+    let crd = serde_json::to_string(&cairn_operator::crd::crd()).unwrap();
     shared().kubectl_with(&["apply", "--server-side", "-f", "-"], &crd).unwrap();
     shared()
         .kubectl(&["wait", "--for=condition=Established", "crd/blockchainclusters.cairndb.io"])
