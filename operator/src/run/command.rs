@@ -133,7 +133,10 @@ impl Arguments {
     }
 
     fn log(&self) -> Result<(), String> {
-        let filter = EnvFilter::try_new(&self.log)
+        // The client logs each failed request, and the pass that made it says the same in its own words.
+        // Directives that name a library are the user's to give.
+        let quiet = if self.log.contains('=') { "" } else { ",kube_client=off" };
+        let filter = EnvFilter::try_new(format!("{}{quiet}", self.log))
             .map_err(|error| format!("--log {:?} is not understood: {error}", self.log))?;
         let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
         match self.log_format {

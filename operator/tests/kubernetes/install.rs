@@ -34,7 +34,7 @@ const TRANSCRIPTS: &[(&str, &[&str])] = &[
         "kubectl get bcc demo -o wide",
         "kubectl get pods",
     ]),
-    ("conditions", &["kubectl get bcc demo -o jsonpath='{range .status.conditions[*]}{.type}{\"\\t\"}{.status}{\"\\t\"}{.reason}{\"\\t\"}{.message}{\"\\n\"}{end}' | column -t -s \"$(printf '\\t')\""]),
+    ("conditions", &["kubectl get bcc demo -o go-template='{{range .status.conditions}}{{printf \"%-24s %-6s %-18s %s\\n\" .type .status .reason .message}}{{end}}'"]),
     ("refused", &["kubectl apply -f examples/broken/several-mistakes.yaml"]),
     ("explain", &["kubectl explain bcc.spec.update", "kubectl explain bcc.spec.storage.data"]),
 ];
@@ -146,13 +146,13 @@ async fn settled(servers: &'static Servers, name: &'static str) {
         let get = move || servers.kubectl(&["get", "bcc", name, "-o", "json"]).unwrap();
         let text = tokio::task::spawn_blocking(get).await.unwrap();
         let cluster: Value = serde_json::from_str(&text).unwrap();
-        let ready =
+        let is =
             cluster["status"]["conditions"].as_array().into_iter().flatten().any(|condition| {
-                condition["type"] == "Ready"
-                    && condition["status"] == "True"
+                condition["type"] == "Progressing"
+                    && condition["reason"] == "Settled"
                     && condition["observedGeneration"] == cluster["metadata"]["generation"]
             });
-        if settled { Ok(()) } else { Err(cluster["status"].to_string()) }
+        if is { Ok(()) } else { Err(cluster["status"].to_string()) }
     })
     .await;
 }
@@ -224,7 +224,11 @@ fn timeless(text: &str) -> String {
         let words = words.map(|word| if is_age(word) || is_hash(word) { "…" } else { word });
         words.collect::<Vec<_>>().join(" ")
     };
-    text.lines().map(line).collect::<Vec<_>>().join("\n")
+    // The API server lists mistakes in any order.
+    let (mut mistakes, rest): (Vec<_>, Vec<_>) =
+        text.lines().map(line).partition(|line| line.starts_with("* "));
+    mistakes.sort();
+    [rest, mistakes].concat().join("\n")
 }
 
 /// What the API server was asked for in the account's name, from its audit log, against what it may.
@@ -244,6 +248,10 @@ fn compare_rights(servers: &'static Servers) {
         }
         if event["responseStatus"]["code"] == 403 {
             forbidden.insert(right.clone());
+        }
+        // Server-side apply of what is not there asks for `create` as well, and is logged as `patch`.
+        if verb == "patch" && event["responseStatus"]["code"] == 201 {
+            used.insert(right.replacen("patch", "create", 1));
         }
         used.insert(right);
     }

@@ -284,7 +284,7 @@ impl State {
             "quorum": quorum,
             "no_quorum_because": null,
             "certificate_expiry": 0,
-            "version": "1.2.3",
+            "version": env!("CARGO_PKG_VERSION"),
         })
     }
 }
@@ -325,7 +325,7 @@ async fn admin(
             let (consensus_key, member_key) = keys(&node.claim);
             Ok(Json(json!({
                 "validator": node.validator, "consensus_key": consensus_key,
-                "member_key": member_key, "chain_id": null, "version": "1.2.3",
+                "member_key": member_key, "chain_id": null, "version": env!("CARGO_PKG_VERSION"),
             })))
         }
         _ => Err(StatusCode::NOT_FOUND),

@@ -27,7 +27,10 @@ impl Process {
         let port =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let log = servers.directory.join("log").join(format!("operator-{}-{name}.log", lease.0));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cairn-operator"));
+        // Figures are taken from a release build, whatever the test was built as.
+        let program = std::env::var("CAIRN_OPERATOR");
+        let mut command =
+            Command::new(program.as_deref().unwrap_or(env!("CARGO_BIN_EXE_cairn-operator")));
         command
             .args(["run", "--default-image", crate::world::IMAGE])
             .args(["--lease-namespace", lease.0, "--lease-name", lease.1])

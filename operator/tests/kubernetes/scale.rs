@@ -1,7 +1,8 @@
 //! Five hundred ledgers on one operator: memory, CPU, the first pass. Not part of the usual run:
 //!
 //! ```text
-//! cargo test --release -p cairn-operator --test kubernetes -- --ignored --nocapture scale
+//! cargo build --release -p cairn-operator
+//! CAIRN_OPERATOR=$PWD/target/release/cairn-operator cargo test -p cairn-operator --test kubernetes -- --ignored --nocapture scale
 //! ```
 //!
 //! `CAIRN_SCALE_CLUSTERS` is how many, 500 by default. It prints the figures; it judges none.

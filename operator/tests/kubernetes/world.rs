@@ -32,7 +32,7 @@ use crate::{
 
 /// How often a question is asked, and for how long at most.
 const ASK: Duration = Duration::from_millis(40);
-const ASK_MAX: Duration = Duration::from_secs(90);
+const ASK_MAX: Duration = Duration::from_secs(180);
 
 pub(crate) const IMAGE: &str = "registry.test/cairn:1";
 
