@@ -131,7 +131,11 @@ async fn at_every_write(scenario: Scenario) {
     let died: Vec<bool> = deaths.buffer_unordered(AT_ONCE).collect().await;
     let covered = died.iter().filter(|died| **died).count();
     // Past the test's capture: how many points were covered is worth knowing when all is well, too.
-    let told = format!("{}: died at {covered} of {} points, {writes} writes\n", scenario.name(), died.len());
+    let told = format!(
+        "{}: died at {covered} of {} points, {writes} writes\n",
+        scenario.name(),
+        died.len()
+    );
     std::io::stderr().write_all(told.as_bytes()).unwrap();
     // A run that is disturbed may need fewer writes of the status; the others are always the same.
     assert!(covered * 10 >= died.len() * 8, "too few points were reached");
