@@ -236,7 +236,7 @@ fn compare_rights(servers: &'static Servers) {
     let mut used = BTreeSet::new();
     let mut forbidden = BTreeSet::new();
     for event in servers.audited() {
-        if event["user"]["username"] != ACCOUNT || event["stage"] == "ResponseStarted" {
+        if event["user"]["username"] != ACCOUNT {
             continue;
         }
         let Value::Object(object) = &event["objectRef"] else { continue };
