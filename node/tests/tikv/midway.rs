@@ -32,8 +32,9 @@ fn the_writer_that_dies_in_the_middle_of_an_append_leaves_it_in_or_out() {
     let load = Load::start(&world.federation.ports(), 4);
     further(&load, 20);
     let mut answered = 0;
-    // What was under way may have been a renewal of the lease, or given up just then: once more.
-    let once_more = [Moment::Answered; 3];
+    // What was under way may have been a renewal of the lease or a block, or the stores may have
+    // elected another leader when they woke: every other time or so, so again until it was not.
+    let once_more = [Moment::Answered; 12];
     let moments = [Moment::Asked, Moment::Answered, Moment::AtOneStore];
     for moment in moments.into_iter().chain(once_more) {
         if moment == Moment::Answered && answered > 0 {
