@@ -1,0 +1,3 @@
+module cairn.local/pause
+
+go 1.26.8

@@ -1,0 +1,105 @@
+//! A BlockchainCluster of a story: how it is made, and what it and its validators say.
+
+use std::net::IpAddr;
+
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::stage::Stage;
+
+/// The port of the API.
+pub(crate) const PORT_API: u16 = 9984;
+
+/// A federation by name, in the namespace of its story.
+#[derive(Clone)]
+pub(crate) struct Federation {
+    /// The object's name.
+    pub(crate) name: String,
+    /// Its validators, in the order of the spec.
+    pub(crate) validators: Vec<String>,
+}
+
+impl Federation {
+    /// Four validators, with what the story changes in the spec.
+    pub(crate) fn of_four(stage: &Stage, spec: Value) -> anyhow::Result<Self> {
+        let validators: Vec<String> = ["alice", "bob", "carol", "dave"].map(String::from).into();
+        let mut whole = json!({
+            "validators": validators.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>(),
+            "storage": { "data": { "size": "1Gi" } },
+        });
+        merge(&mut whole, spec);
+        let federation = Self { name: "ledger".into(), validators };
+        let object = json!({
+            "apiVersion": "cairndb.io/v1alpha1",
+            "kind": "BlockchainCluster",
+            "metadata": { "name": federation.name },
+            "spec": whole,
+        });
+        stage.apply("a federation of alice, bob, carol and dave", &object)?;
+        federation.is(stage, "Ready", "True")?;
+        Ok(federation)
+    }
+
+    /// Waits until a condition has a status; its reason.
+    pub(crate) fn is(&self, stage: &Stage, kind: &str, status: &str) -> anyhow::Result<String> {
+        stage.until(&format!("{kind} is {status}"), || {
+            let found = self.condition(stage, kind)?;
+            ensure!(found["status"] == status, "{kind}: {found}");
+            Ok(found["reason"].as_str().unwrap_or_default().to_owned())
+        })
+    }
+
+    /// A condition, whole.
+    pub(crate) fn condition(&self, stage: &Stage, kind: &str) -> anyhow::Result<Value> {
+        let object = stage.object("bcc", &self.name)?;
+        let generation = &object["metadata"]["generation"];
+        ensure!(
+            object["status"]["observedGeneration"] == *generation,
+            "the spec was not looked at yet"
+        );
+        let conditions = object["status"]["conditions"].as_array().context("no conditions yet")?;
+        let found = conditions.iter().find(|it| it["type"] == kind);
+        found.cloned().with_context(|| format!("no condition {kind}"))
+    }
+
+    /// Changes the spec by a merge patch.
+    pub(crate) fn patch(&self, stage: &Stage, spec: Value) -> anyhow::Result<()> {
+        let patch = json!({ "spec": spec }).to_string();
+        stage.kubectl(&["patch", "bcc", &self.name, "--type=merge", "--patch", &patch]).map(drop)
+    }
+
+    /// The pod of a validator.
+    pub(crate) fn pod(&self, validator: &str) -> String {
+        format!("{}-{validator}-0", self.name)
+    }
+
+    /// Where a validator's API is: the pod's own address.
+    pub(crate) fn address(&self, stage: &Stage, validator: &str) -> anyhow::Result<String> {
+        let pod = stage.object("pod", &self.pod(validator))?;
+        let Some(address) = pod["status"]["podIP"].as_str() else { bail!("it has no address yet") };
+        Ok(format!("http://{}:{PORT_API}", address.parse::<IpAddr>()?))
+    }
+
+    /// Where the API of all is: the Service's address.
+    pub(crate) fn service(&self, stage: &Stage) -> anyhow::Result<String> {
+        let service = stage.object("service", &format!("{}-api", self.name))?;
+        let address = service["spec"]["clusterIP"].as_str().context("no address")?;
+        Ok(format!("http://{}:{PORT_API}", address.parse::<IpAddr>()?))
+    }
+}
+
+/// A JSON merge patch, RFC 7396.
+fn merge(into: &mut Value, patch: Value) {
+    match (into, patch) {
+        (Value::Object(into), Value::Object(patch)) => {
+            for (key, value) in patch {
+                if value.is_null() {
+                    into.remove(&key);
+                } else {
+                    merge(into.entry(key).or_insert(Value::Null), value);
+                }
+            }
+        }
+        (into, patch) => *into = patch,
+    }
+}

@@ -1,0 +1,80 @@
+//! Stories of a federation on a real Kubernetes: each does what a person, or bad luck, does to a
+//! cluster while a client keeps working, prints it as it goes, and checks afterwards that nothing
+//! that was acknowledged is missing anywhere.
+
+mod checker;
+mod client;
+mod cluster;
+mod federation;
+mod report;
+mod stage;
+mod story;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+
+use crate::{cluster::Cluster, report::Report, stage::Stage};
+
+/// Plays stories on the Kubernetes cluster of the current kubeconfig, one after the other.
+///
+/// The operator must be installed (`make cluster` does). Each story has a namespace of its own, which
+/// goes when the story went well; what a failed one leaves behind is kept, with a support bundle.
+#[derive(Parser)]
+#[command(
+    name = "cairn-stories",
+    after_help = "Exit codes: 0 all went well, 1 a story failed, 2 the command line makes no sense."
+)]
+struct Arguments {
+    /// The stories to play: names, or beginnings of them; all without any
+    stories: Vec<String>,
+    /// Names the stories and ends
+    #[arg(long)]
+    list: bool,
+    /// How often to play them all
+    #[arg(long, default_value_t = 1)]
+    times: u32,
+    /// Where support bundles go
+    #[arg(long, default_value = "target/stories", value_name = "FOLDER")]
+    bundles: PathBuf,
+    /// The table to write, as Markdown: docs/e2e.md
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.list {
+        for story in story::ALL {
+            println!("{:<16} {}", story.name, story.title);
+        }
+        return ExitCode::SUCCESS;
+    }
+    match play(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cairn-stories: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether all went well.
+fn play(arguments: &Arguments) -> anyhow::Result<bool> {
+    let stories = story::chosen(&arguments.stories)?;
+    let cluster = Cluster::of_environment()?;
+    let mut report = Report::default();
+    for _ in 0..arguments.times {
+        for story in &stories {
+            let mut stage = Stage::new(story, &cluster)?;
+            let played = stage.play(story, &arguments.bundles);
+            report.add(story, played);
+        }
+    }
+    println!("\n{}", report.table());
+    if let Some(file) = &arguments.report {
+        report.write(file)?;
+    }
+    Ok(report.all_went_well())
+}
