@@ -4,7 +4,7 @@
 //! transactions that arrive one by one are gathered: whatever queued up while the last batch
 //! was checked is the next batch. Nothing waits for company.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use cairn_ledger::{
     ids::TransactionId,
@@ -30,6 +30,12 @@ const QUEUE_MAX: usize = 8192;
 /// Most batches that clients sent as such and that wait to be checked.
 const BATCHES_MAX: usize = 64;
 
+/// Most callers that wait for what they spend; one more hears at once that it is not there.
+const LATE_MAX: usize = 256;
+
+/// Before the first look whether it is there now; twice as long before each further one.
+const LATE_FIRST: Duration = Duration::from_millis(8);
+
 /// A transaction that was turned away at the door.
 #[derive(Clone, Debug)]
 pub(super) struct Turned {
@@ -37,6 +43,8 @@ pub(super) struct Turned {
     pub(super) id: Option<TransactionId>,
     pub(super) refusal: Refusal,
     pub(super) fault: Option<Fault>,
+    /// What it spends and this validator does not know, when nothing else is wrong with it so far.
+    missing: Option<TransactionId>,
 }
 
 /// What the refusal's text, which is upstream's, leaves out.
@@ -51,7 +59,7 @@ pub(super) enum Fault {
 impl Turned {
     /// It is no transaction that stands by itself.
     fn outright(refusal: Refusal) -> Self {
-        Self { id: None, refusal, fault: None }
+        Self { id: None, refusal, fault: None, missing: None }
     }
 }
 
@@ -84,38 +92,95 @@ pub(super) struct Admission {
     /// One permit for each thread that may check at a time.
     threads: Arc<Semaphore>,
     batches: Arc<Semaphore>,
+    late: Semaphore,
+    /// How long it waits for what is spent.
+    patience: Duration,
 }
 
 impl Admission {
     /// Opens it. Ends when it is dropped.
-    pub(super) fn open(query: Arc<Query>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn open(query: Arc<Query>, metrics: Arc<Metrics>, patience: Duration) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = Arc::new(Semaphore::new(cores));
         let (callers, queue) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(gather(queue, Arc::clone(&query), Arc::clone(&threads)));
-        Self { callers, query, metrics, threads, batches: Arc::new(Semaphore::new(BATCHES_MAX)) }
+        let batches = Arc::new(Semaphore::new(BATCHES_MAX));
+        let late = Semaphore::new(LATE_MAX);
+        Self { callers, query, metrics, threads, batches, late, patience }
     }
 
     /// Asks for one transaction.
+    ///
+    /// One that spends what is not there may only be early: another validator, which is ahead by a
+    /// block, told the client that it is committed, and the next request came here, as requests do
+    /// behind one Service. It waits a moment for what it spends.
     pub(super) async fn one(&self, bytes: Arc<[u8]>) -> Result<Answer, Failure> {
-        let (reply, answer) = oneshot::channel();
-        self.callers.try_send(Caller { bytes, reply }).map_err(|_| Failure::Overloaded)?;
-        let answer = answer.await.map_err(|_| Failure::Stopping)??;
+        let mut answer = self.ask(Arc::clone(&bytes)).await?;
+        if let Err(Turned { missing: Some(missing), .. }) = answer
+            && self.appears(&missing).await
+        {
+            answer = self.ask(bytes).await?;
+        }
         self.count(&answer);
         Ok(answer)
+    }
+
+    async fn ask(&self, bytes: Arc<[u8]>) -> Result<Answer, Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.callers.try_send(Caller { bytes, reply }).map_err(|_| Failure::Overloaded)?;
+        answer.await.map_err(|_| Failure::Stopping)?
+    }
+
+    /// Whether a transaction is in the ledger soon. Looks a few times, less and less often.
+    async fn appears(&self, missing: &TransactionId) -> bool {
+        let Ok(_place) = self.late.try_acquire() else { return false };
+        let (mut waited, mut pause) = (Duration::ZERO, LATE_FIRST);
+        while waited < self.patience {
+            tokio::time::sleep(pause).await;
+            match self.query.standing(missing) {
+                Ok(standing) if standing.found.is_none() => (),
+                Ok(_) => return true,
+                Err(_) => return false,
+            }
+            waited += pause;
+            pause *= 2;
+        }
+        false
     }
 
     /// Asks for many at once; answers in the order given.
     pub(super) async fn many(&self, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, Failure> {
         let Ok(_place) = self.batches.try_acquire() else { return Err(Failure::Overloaded) };
-        let _thread = self.threads.acquire().await.map_err(|_| Failure::Stopping)?;
-        let query = Arc::clone(&self.query);
-        let examined = tokio::task::spawn_blocking(move || examine(&query, items)).await;
-        let answers = examined.map_err(|_| Failure::Stopping)??;
+        let mut answers = self.ask_many(items.clone()).await?;
+        let among: BTreeSet<_> = answers.iter().filter_map(id_of).collect();
+        // Nobody told the client that a part of this very batch is committed.
+        let missing = answers.iter().filter_map(missing).find(|it| !among.contains(it));
+        // What they wait for was most likely decided together.
+        if let Some(missing) = missing
+            && self.appears(&missing).await
+        {
+            let (at, late): (Vec<_>, Vec<_>) = answers
+                .iter()
+                .zip(items)
+                .enumerate()
+                .filter(|(_, (answer, _))| self::missing(answer).is_some())
+                .map(|(at, (_, item))| (at, item))
+                .unzip();
+            for (at, answer) in at.into_iter().zip(self.ask_many(late).await?) {
+                answers[at] = answer;
+            }
+        }
         for answer in &answers {
             self.count(answer);
         }
         Ok(answers)
+    }
+
+    async fn ask_many(&self, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, Failure> {
+        let _thread = self.threads.acquire().await.map_err(|_| Failure::Stopping)?;
+        let query = Arc::clone(&self.query);
+        let examined = tokio::task::spawn_blocking(move || examine(&query, items)).await;
+        Ok(examined.map_err(|_| Failure::Stopping)??)
     }
 
     fn count(&self, answer: &Answer) {
@@ -181,6 +246,10 @@ fn examine(query: &Query, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, StoreErr
         let id = Some(either(&admitted).id());
         answers[at] = Some(match (checked, admitted) {
             (Err(refusal), asked) => {
+                let missing = match refusal {
+                    Refusal::InputUnknown(missing) if asked.is_ok() => Some(missing),
+                    _ => None,
+                };
                 let asked = either(&asked);
                 let fault = match refusal {
                     Refusal::SignatureInvalid => {
@@ -188,16 +257,28 @@ fn examine(query: &Query, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, StoreErr
                     }
                     _ => too_few_signatures(query, asked, &refusal),
                 };
-                Err(Turned { id, refusal, fault })
+                Err(Turned { id, refusal, fault, missing })
             }
             (Ok(()), Err(parsed)) => {
                 let fault = parsed.unsigned_input().map(|input| Fault::Signature { input });
-                Err(Turned { id, refusal: Refusal::SignatureInvalid, fault })
+                Err(Turned { id, refusal: Refusal::SignatureInvalid, fault, missing: None })
             }
             (Ok(()), Ok(admitted)) => Ok(Arc::new(admitted)),
         });
     }
     Ok(answers.into_iter().map(|answer| answer.expect("each was refused or parsed")).collect())
+}
+
+/// What an answer waits for, if anything.
+fn missing(answer: &Answer) -> Option<TransactionId> {
+    answer.as_ref().err()?.missing
+}
+
+fn id_of(answer: &Answer) -> Option<TransactionId> {
+    match answer {
+        Ok(admitted) => Some(admitted.id()),
+        Err(turned) => turned.id,
+    }
 }
 
 /// Whether an input does not fulfil its output for lack of signatures. The state knows the

@@ -70,6 +70,8 @@ pub struct ApiSettings {
     pub tls: bool,
     /// How long an answer waits for a height that is not stored yet.
     pub height_patience: Duration,
+    /// How long a transaction waits for one that it spends: another validator may be ahead.
+    pub input_patience: Duration,
     /// How long `mode=commit` and `wait=committed` wait for the decision.
     pub commit_timeout: Duration,
     /// Who may come in.
@@ -85,6 +87,7 @@ impl Default for ApiSettings {
             streams_port: 9985,
             tls: false,
             height_patience: Duration::from_secs(2),
+            input_patience: Duration::from_secs(1),
             commit_timeout: Duration::from_secs(30),
             access: Access::for_everyone(),
             streams: StreamLimits::default(),
@@ -142,7 +145,7 @@ impl Api {
     /// Puts it together. Must be called within a tokio runtime.
     pub fn open(parts: ApiParts) -> Arc<Self> {
         let ApiParts { query, search, intake, metrics, status, settings } = parts;
-        let admission = Admission::open(Arc::clone(&query), Arc::clone(&metrics));
+        let admission = Admission::open(Arc::clone(&query), Arc::clone(&metrics), settings.input_patience);
         let bodies = BodyBudget::of(settings.access.settings().body_bytes);
         let streams = Streams::new(Arc::clone(&query), Arc::clone(&metrics), settings.streams);
         Arc::new(Self {

@@ -286,6 +286,34 @@ async fn an_asset_is_made_given_away_and_read_back() {
     }
 }
 
+/// Behind one Service the next request may reach a validator that is a block behind the one which
+/// said "committed".
+#[tokio::test]
+async fn a_transaction_waits_a_moment_for_what_it_spends() {
+    let world = World::new();
+    let alone = async |move_of: &Signed| {
+        let path = "/api/v1/transactions?mode=commit";
+        world.post(path, text(move_of)).await.status == StatusCode::ACCEPTED
+    };
+    let with_others = async |move_of: &Signed| {
+        let path = "/api/v2/transactions?wait=committed";
+        let batch = format!("[{},{}]", text(move_of), text(&asset("beside")));
+        let reply = world.post(path, batch).await;
+        reply.json()["items"].as_array().unwrap().iter().all(|item| item["status"] == "committed")
+    };
+    let (first, second) = (asset("first"), asset("second"));
+    let (first_moves, second_moves) = (given(&first, 2), given(&second, 2));
+    let soon = async |made: &Signed| {
+        // Both moves have been asked for and turned away once by then.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.commit(made).await;
+    };
+    let (went, ()) = tokio::join!(alone(&first_moves), soon(&first));
+    assert!(went, "a single one");
+    let (went, ()) = tokio::join!(with_others(&second_moves), soon(&second));
+    assert!(went, "one of a batch");
+}
+
 #[tokio::test]
 async fn what_upstream_turns_away_hears_upstreams_words() {
     let world = World::new();
