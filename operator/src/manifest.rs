@@ -135,9 +135,9 @@ impl Manifest {
 
 /// The first 16 hexadecimal digits of the SHA-256 of a value with its keys sorted.
 pub(crate) fn hash(value: &Value) -> String {
-    let mut text = String::new();
+    let mut text = Vec::new();
     write_sorted(value, &mut text);
-    short_hash(text.as_bytes())
+    short_hash(&text)
 }
 
 /// The first 16 hexadecimal digits of the SHA-256: enough to tell what was applied last from what is
@@ -146,29 +146,34 @@ pub(crate) fn short_hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// serde_json sorts keys only as long as nobody in the build switches its order on: here it matters.
-fn write_sorted(value: &Value, text: &mut String) {
+/// serde_json sorts keys only as long as nobody in the build switches its order on: here it matters. Its
+/// bytes matter too: other ones would be other hashes, and every validator would restart for them.
+fn write_sorted(value: &Value, text: &mut Vec<u8>) {
     match value {
         Value::Object(fields) => {
             let mut fields: Vec<_> = fields.iter().collect();
             fields.sort_by_key(|(key, _)| *key);
-            text.push('{');
+            text.push(b'{');
             for (key, value) in fields {
-                text.push_str(&Value::from(key.as_str()).to_string());
-                text.push(':');
+                write(key, text);
+                text.push(b':');
                 write_sorted(value, text);
-                text.push(',');
+                text.push(b',');
             }
-            text.push('}');
+            text.push(b'}');
         }
         Value::Array(items) => {
-            text.push('[');
+            text.push(b'[');
             for item in items {
                 write_sorted(item, text);
-                text.push(',');
+                text.push(b',');
             }
-            text.push(']');
+            text.push(b']');
         }
-        other => text.push_str(&other.to_string()),
+        other => write(other, text),
     }
+}
+
+fn write<T: serde::Serialize + ?Sized>(value: &T, text: &mut Vec<u8>) {
+    serde_json::to_writer(text, value).expect("texts and numbers can be written");
 }

@@ -1,9 +1,11 @@
 //! One pass over one cluster. Read it from top to bottom: it is the whole of what the operator does.
 
 use crate::{
-    check::check,
+    check::{Checked, Refusal, check},
+    crd::BlockchainCluster,
     names::ClusterName,
-    plan::{audit::audit, plan},
+    observe::Observed,
+    plan::{Plan, audit::audit, plan},
     report::{Outcome, report},
     run::{Context, ReconcileError, queue::Pass},
 };
@@ -16,21 +18,21 @@ pub async fn reconcile(name: &ClusterName, context: &Context) -> Result<Pass, Re
     let Some((mut cluster, mut observed)) = context.observe(name).await? else {
         return Ok(Pass::Over);
     };
-    let disrupts = |checked| plan(&cluster, &checked, &observed).is_disruptive();
-    if check(&cluster, &observed).is_ok_and(disrupts) {
+    let mut planned = decide(&cluster, &observed);
+    if planned.as_ref().is_ok_and(|(_, plan)| plan.is_disruptive()) {
         // What stops a validator is decided by what is there now: the watches may be behind.
         let Some(fresh) = context.observe_fresh(name).await? else { return Ok(Pass::Over) };
         (cluster, observed) = fresh;
+        planned = decide(&cluster, &observed);
     }
-    let checked = match check(&cluster, &observed) {
-        Ok(checked) => checked,
+    let (checked, plan) = match planned {
+        Ok(planned) => planned,
         Err(refusals) => {
             let status = report(&cluster, &observed, &Outcome::Refused(&refusals));
             context.publish(name, &cluster, status).await?;
             return Ok(context.look_again(None));
         }
     };
-    let plan = plan(&cluster, &checked, &observed);
     audit(&plan, &checked, &observed)?;
     let applied = context.apply(name, &observed, &plan).await;
     let outcome = Outcome::Planned { checked: &checked, plan: &plan, applied: &applied };
@@ -42,4 +44,14 @@ pub async fn reconcile(name: &ClusterName, context: &Context) -> Result<Pass, Re
         None if told || progress => Ok(Pass::Written),
         None => Ok(context.look_again(Some(&plan.progress))),
     }
+}
+
+/// Can the spec be run, and what should be written next?
+fn decide(
+    cluster: &BlockchainCluster,
+    observed: &Observed,
+) -> Result<(Checked, Plan), Vec<Refusal>> {
+    let checked = check(cluster, observed)?;
+    let plan = plan(cluster, &checked, observed);
+    Ok((checked, plan))
 }

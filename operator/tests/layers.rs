@@ -76,6 +76,17 @@ fn the_audit_shares_nothing_with_the_plan_but_its_types() {
     }
 }
 
+/// Making them is most of what a pass over an unchanged cluster costs, and there are five hundred clusters.
+#[test]
+fn a_plan_makes_a_clusters_manifests_once() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for making in ["objects::surroundings(", "objects::stateful_set(", "World::new("] {
+        let plan = files(&src, "plan");
+        let made = plan.iter().map(|(_, text)| without_tests(text).matches(making).count());
+        assert_eq!(made.sum::<usize>(), 1, "{making}: ask `World`, which has it");
+    }
+}
+
 #[test]
 fn reads_both_ways_of_importing() {
     let text = "use crate::check;\nuse crate::{\n    plan::{Plan, Step},\n    observe,\n};\n";

@@ -96,7 +96,7 @@ fn nothing_that_is_written_knows_the_operators_version() {
 fn a_template_changes_with_what_a_pod_is_and_with_nothing_else() {
     type Change = fn(&mut Value);
     #[rustfmt::skip]
-    let table: [(Change, bool, &str); 12] = [
+    let table: [(Change, bool, &str); 13] = [
         (|s| s["suspend"] = true.into(),                               false, "stopping"),
         (|s| s["fencedValidators"] = json!(["alice"]),                 false, "fencing"),
         (|s| s["paused"] = true.into(),                                false, "looking away"),
@@ -109,6 +109,7 @@ fn a_template_changes_with_what_a_pod_is_and_with_nothing_else() {
         (|s| s["config"] = json!({"log": "debug"}),                    true,  "the configuration"),
         (|s| s["api"] = json!({"tls": {"secretName": "mine"}}),        true,  "TLS"),
         (|s| s["podOverrides"] = json!({"spec": {"hostNetwork": true}}), true, "an override"),
+        (|s| s["podOverrides"] = json!({"metadata": {"annotations": {ANNOTATION_TEMPLATE: "x"}}}), true, "even one that means to say its hash"),
     ];
     let hash_of = |spec: &Value| {
         let mut cluster = cluster("minimal");
@@ -118,7 +119,7 @@ fn a_template_changes_with_what_a_pod_is_and_with_nothing_else() {
         let hash = template_hash(&manifest);
         let carried = &manifest.value["spec"]["template"]["metadata"]["annotations"];
         assert_eq!(carried[ANNOTATION_TEMPLATE], hash, "its pods carry it");
-        hash
+        hash.to_owned()
     };
     let before = json!(cluster("minimal").spec);
     for (change, changes, what) in table {

@@ -111,10 +111,9 @@ fn owned(
     validator: Option<&str>,
     rest: Value,
 ) -> Manifest {
-    let mut manifest = object(checked, kind, name, validator, rest);
-    manifest.value["metadata"]["ownerReferences"] = json!([checked.owner]);
-    pruned(&mut manifest.value);
-    manifest
+    let mut rest = rest;
+    rest["metadata"]["ownerReferences"] = json!([checked.owner]);
+    object(checked, kind, name, validator, rest)
 }
 
 /// An object that outlives the cluster, unless its retention says otherwise.
@@ -131,7 +130,7 @@ fn kept(
     }
 }
 
-/// `rest` is everything but what all objects have; of its metadata, labels and annotations are kept.
+/// `rest` is everything but what all objects have; of its metadata, labels, annotations and owners are kept.
 fn object(
     checked: &Checked,
     kind: Kind,

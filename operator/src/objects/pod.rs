@@ -39,7 +39,7 @@ const SECRET_MODE: u32 = 0o440;
 pub(super) fn template(checked: &Checked, validator: &ValidatorSpec) -> Value {
     let spec = &checked.spec;
     let files = files(checked, validator);
-    let base = json!({
+    let mut base = json!({
         "metadata": {
             "labels": checked.name.labels(Some(&validator.name)),
             "annotations": {
@@ -72,10 +72,11 @@ pub(super) fn template(checked: &Checked, validator: &ValidatorSpec) -> Value {
             ),
             "affinity": affinity(checked),
             "topologySpreadConstraints": spread(checked),
-            "containers": [container(checked, validator, &files)],
-            "volumes": files.iter().map(|file| file.volume.clone()).collect::<Vec<_>>(),
         },
     });
+    // By hand: `json!` copies what it is given, and these are most of the template.
+    base["spec"]["containers"] = vec![container(checked, validator, &files)].into();
+    base["spec"]["volumes"] = files.into_iter().map(|file| file.volume).collect();
     let mut template = overrides::apply(checked, validator, base);
     super::pruned(&mut template);
     template

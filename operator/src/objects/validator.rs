@@ -2,7 +2,7 @@
 //! of them read.
 
 use cairn_ledger::genesis::Genesis;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{config as configuration, is_stopped, kept, owned, pod};
 use crate::{
@@ -32,7 +32,7 @@ pub fn stateful_set(checked: &Checked, validator: &ValidatorSpec) -> Manifest {
     let name = checked.name.validator(&validator.name);
     let mut template = pod::template(checked, validator);
     template["metadata"]["annotations"][ANNOTATION_TEMPLATE] = hash(&template).into();
-    let rest = json!({
+    let mut rest = json!({
         "spec": {
             "replicas": u8::from(!is_stopped(checked, &validator.name)),
             "selector": { "matchLabels": checked.name.validator_selector(&validator.name) },
@@ -41,22 +41,19 @@ pub fn stateful_set(checked: &Checked, validator: &ValidatorSpec) -> Manifest {
             // The operator deletes a pod when it is its turn; the StatefulSet's controller never does.
             "updateStrategy": { "type": "OnDelete" },
             "revisionHistoryLimit": REVISIONS,
-            "template": template,
         }
     });
+    // By hand: `json!` would copy it.
+    rest["spec"]["template"] = template;
     owned(checked, Kind::StatefulSet, name, Some(&validator.name), rest)
 }
 
 /// The hash of a StatefulSet's pod template, which its pods carry as an annotation. Nothing else of the
 /// StatefulSet is in it.
 #[must_use]
-pub fn template_hash(stateful_set: &Manifest) -> String {
-    let mut template = stateful_set.value["spec"]["template"].clone();
-    let annotations = template.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut);
-    if let Some(annotations) = annotations {
-        annotations.remove(ANNOTATION_TEMPLATE);
-    }
-    hash(&template)
+pub fn template_hash(stateful_set: &Manifest) -> &str {
+    let annotations = &stateful_set.value["spec"]["template"]["metadata"]["annotations"];
+    annotations[ANNOTATION_TEMPLATE].as_str().unwrap_or_default()
 }
 
 /// A validator's volume: a claim of its own, so that growing it leaves the StatefulSet alone. It is

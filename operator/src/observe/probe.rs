@@ -1,17 +1,23 @@
 //! Asking validators how they are, on their admin ports. Answers are bounded in time, in bytes and in
 //! number: a validator is a program of somebody's, and its words end up in the status.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, StatusCode, Uri, body::Bytes};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
+use hyper::{
+    Request, StatusCode,
+    body::Bytes,
+    client::conn::http1::{SendRequest, handshake},
+    header::HOST,
 };
+use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
+use tokio::{net::TcpStream, sync::Semaphore};
 
 use super::NodeReport;
 use crate::{clock::Stopwatch, metrics::Metrics, names::PORT_ADMIN};
@@ -22,13 +28,12 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 const TEXT_CHARS_MAX: usize = 512;
 /// Validators that are asked at the same time, of all clusters together.
 const AT_ONCE_MAX: usize = 64;
-/// Connections to one validator that are kept for the next time.
-const IDLE_MAX: usize = 1;
-const IDLE: Duration = Duration::from_secs(90);
+
+/// What a validator answers.
+type Answer = Map<String, Value>;
 
 /// Asks.
 pub(crate) struct Prober {
-    client: Client<HttpConnector, Empty<Bytes>>,
     permits: Semaphore,
     wait: Duration,
     metrics: Arc<Metrics>,
@@ -38,13 +43,7 @@ impl Prober {
     /// Waits for each validator for so long.
     #[must_use]
     pub(crate) fn new(wait: Duration, metrics: Arc<Metrics>) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(wait));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_MAX)
-            .build(connector);
-        Self { client, permits: Semaphore::new(AT_ONCE_MAX), wait, metrics }
+        Self { permits: Semaphore::new(AT_ONCE_MAX), wait, metrics }
     }
 
     /// How the validator in this pod is, or why it could not be asked.
@@ -55,15 +54,12 @@ impl Prober {
         };
         let address: IpAddr =
             address.parse().map_err(|_| format!("its pod's address {address:?} is none"))?;
-        let authority = std::net::SocketAddr::new(address, admin_port(pod));
+        let address = SocketAddr::new(address, admin_port(pod));
         let Ok(_permit) = self.permits.acquire().await else {
             return Err("the operator is ending".into());
         };
         let begun = Stopwatch::start();
-        let both = async {
-            tokio::try_join!(self.get(authority, "/status"), self.get(authority, "/identity"))
-        };
-        let answer = tokio::time::timeout(self.wait, both).await;
+        let answer = tokio::time::timeout(self.wait, converse(address)).await;
         self.metrics.probes.observe(begun.elapsed().as_secs_f64());
         match answer {
             Ok(Ok((status, identity))) => merge(status, identity),
@@ -71,25 +67,40 @@ impl Prober {
             Err(_) => Err(format!("it does not answer within {} s", self.wait.as_secs_f32())),
         }
     }
+}
 
-    async fn get(
-        &self,
-        authority: std::net::SocketAddr,
-        path: &str,
-    ) -> Result<Map<String, Value>, String> {
-        let uri =
-            Uri::builder().scheme("http").authority(authority.to_string()).path_and_query(path);
-        let uri = uri.build().map_err(|error| error.to_string())?;
-        let request = Request::get(uri).body(Empty::new()).map_err(|error| error.to_string())?;
-        let answer = self.client.request(request).await.map_err(|error| chain(&error))?;
-        let status = answer.status();
-        if status != StatusCode::OK {
-            return Err(format!("{path} answers {status}"));
-        }
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let bytes = body.map_err(|error| format!("{path}: {error}"))?.to_bytes();
-        serde_json::from_slice(&bytes).map_err(|error| format!("{path} is not understood: {error}"))
+/// Both questions, one after the other on one connection, which then ends: until the next look, the
+/// validator would have closed it.
+async fn converse(address: SocketAddr) -> Result<(Answer, Answer), String> {
+    let stream = TcpStream::connect(address).await;
+    let stream = stream.map_err(|error| format!("cannot connect: {error}"))?;
+    let (mut sender, connection) =
+        handshake(TokioIo::new(stream)).await.map_err(|error| chain(&error))?;
+    let questions = async move {
+        let status = get(&mut sender, address, "/status").await?;
+        Ok((status, get(&mut sender, address, "/identity").await?))
+    };
+    // What ends the connection early is told to the question that is under way.
+    let (answers, _) = tokio::join!(questions, connection);
+    answers
+}
+
+async fn get(
+    sender: &mut SendRequest<Empty<Bytes>>,
+    address: SocketAddr,
+    path: &str,
+) -> Result<Answer, String> {
+    let request = Request::get(path).header(HOST, address.to_string()).body(Empty::new());
+    let request = request.map_err(|error| error.to_string())?;
+    sender.ready().await.map_err(|error| chain(&error))?;
+    let answer = sender.send_request(request).await.map_err(|error| chain(&error))?;
+    let status = answer.status();
+    if status != StatusCode::OK {
+        return Err(format!("{path} answers {status}"));
     }
+    let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+    let bytes = body.map_err(|error| format!("{path}: {error}"))?.to_bytes();
+    serde_json::from_slice(&bytes).map_err(|error| format!("{path} is not understood: {error}"))
 }
 
 /// Both answers as one.
@@ -132,6 +143,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hyper::service::service_fn;
     use serde_json::json;
 
     use super::*;
@@ -150,6 +162,27 @@ mod tests {
         assert_eq!(report.consensus_key, "c");
         assert_eq!(report.phase, "founding");
         assert_eq!(report.not_ready_because.unwrap().len(), TEXT_CHARS_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_look_at_a_validator_is_one_connection_which_ends() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer = async |request: Request<hyper::body::Incoming>| {
+            let body = json!({ "asked": request.uri().path() }).to_string();
+            Ok::<_, std::convert::Infallible>(hyper::Response::new(body))
+        };
+        // A second connection would find nobody, and one that stayed would never be over.
+        let validator = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            let server = hyper::server::conn::http1::Builder::new();
+            server.serve_connection(TokioIo::new(stream), service_fn(answer)).await.unwrap();
+        };
+        let both = async { tokio::join!(converse(address), validator) };
+        let (answers, ()) = tokio::time::timeout(Duration::from_secs(10), both).await.unwrap();
+        let (status, identity) = answers.unwrap();
+        assert_eq!(status, object(json!({"asked": "/status"})));
+        assert_eq!(identity, object(json!({"asked": "/identity"})));
     }
 
     #[test]

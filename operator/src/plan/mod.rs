@@ -120,7 +120,7 @@ impl Plan {
 /// Pure: what should be written next?
 #[must_use]
 pub fn plan(cluster: &BlockchainCluster, checked: &Checked, observed: &Observed) -> Plan {
-    let world = World { cluster, checked, observed };
+    let world = World::new(cluster, checked, observed);
     let updated = need::updated(&world);
     if checked.spec.paused {
         let operation = world.operation().cloned();

@@ -47,13 +47,13 @@ fn need(world: &World<'_>, validator: &ValidatorSpec) -> Option<Need> {
     let (desired, live) = world.stateful_set(validator);
     let live = live.filter(|live| !is_going(live))?;
     let need = |kind, to, next| Some(Need { validator: validator.name.clone(), kind, to, next });
-    let to = objects::template_hash(&desired);
-    if !holds_this_template(&desired, live) {
+    let to = objects::template_hash(desired).to_owned();
+    if !holds_this_template(desired, live) {
         let config = Box::new(objects::config(world.checked, validator));
         return need(
             OperationKind::Update,
             to,
-            Next::Apply { config, stateful_set: Box::new(desired) },
+            Next::Apply { config, stateful_set: Box::new(desired.clone()) },
         );
     }
     let health = world.health(&validator.name);
@@ -63,11 +63,13 @@ fn need(world: &World<'_>, validator: &ValidatorSpec) -> Option<Need> {
         Some(true) => return need(OperationKind::Update, to, Next::Restart),
         Some(false) => {}
     }
+    let claim = world.checked.name.claim(&validator.name);
+    if !grows_at_restart(world.live(Kind::PersistentVolumeClaim, &claim)?, pod) {
+        return None;
+    }
     let claim = objects::claim(world.checked, validator);
-    let live = world.live(Kind::PersistentVolumeClaim, &claim.name)?;
     let size = claim.value.pointer("/spec/resources/requests/storage").and_then(Value::as_str)?;
-    grows_at_restart(live, pod)
-        .then(|| need(OperationKind::VolumeGrowth, size.to_owned(), Next::Restart))?
+    need(OperationKind::VolumeGrowth, size.to_owned(), Next::Restart)
 }
 
 /// Whether the StatefulSet was last written with this template. Its replicas may differ, and what others
@@ -76,7 +78,7 @@ pub(super) fn holds_this_template(desired: &Manifest, live: &Value) -> bool {
     let metadata = live.pointer("/spec/template/metadata");
     let annotations = metadata.and_then(|metadata| metadata.get("annotations"));
     let held = annotations.and_then(|annotations| annotations.get(ANNOTATION_TEMPLATE));
-    held.and_then(Value::as_str) == Some(objects::template_hash(desired).as_str())
+    held.and_then(Value::as_str) == Some(objects::template_hash(desired))
 }
 
 /// Whether a pod is of an older template than its StatefulSet has. Nothing while the StatefulSet's

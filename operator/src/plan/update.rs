@@ -105,7 +105,7 @@ fn advance(world: &World<'_>, operation: &OperationStatus, need: &Need, needs: &
     }
     let steps = match &need.next {
         Next::Apply { config, stateful_set } => {
-            let both = [config, stateful_set].map(|manifest| apply(world, (**manifest).clone()));
+            let both = [config, stateful_set].map(|manifest| apply(world, manifest));
             both.into_iter().flatten().collect()
         }
         Next::Await => vec![],

@@ -13,7 +13,7 @@ use crate::{crd::UpdateStrategy, manifest::Manifest, objects};
 /// Volumes that are missing, lost a label, or have to grow.
 pub(super) fn claims(world: &World<'_>) -> Vec<Step> {
     let claims = world.changeable().map(|validator| objects::claim(world.checked, validator));
-    claims.filter_map(|claim| apply(world, claim)).collect()
+    claims.filter_map(|claim| apply(world, &claim)).collect()
 }
 
 /// Configurations and StatefulSets: those that are missing, drifted, or have to start or stop. A changed
@@ -27,11 +27,11 @@ pub(super) fn stateful_sets(world: &World<'_>) -> Vec<Step> {
         let (desired, live) = world.stateful_set(validator);
         match live {
             Some(live) if is_going(live) => {}
-            Some(live) if !anytime && !holds_this_template(&desired, live) => {
-                steps.extend(starts_or_stops(&desired, live).map(Step::Apply));
+            Some(live) if !anytime && !holds_this_template(desired, live) => {
+                steps.extend(starts_or_stops(desired, live).map(Step::Apply));
             }
             _ => {
-                steps.extend(apply(world, objects::config(world.checked, validator)));
+                steps.extend(apply(world, &objects::config(world.checked, validator)));
                 steps.extend(apply(world, desired));
             }
         }

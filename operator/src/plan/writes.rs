@@ -12,30 +12,18 @@ use crate::{
     check::controller_of,
     manifest::{Kind, Manifest},
     names::LABEL_VALIDATOR,
-    objects,
 };
 
 /// Services, configuration, budgets, policies, ways in: those that are missing or differ.
 pub(super) fn surroundings(world: &World<'_>) -> Vec<Step> {
-    wanted(world).into_iter().filter_map(|manifest| apply(world, manifest)).collect()
-}
-
-/// What surrounds the validators, of the kinds that this API server knows.
-fn wanted(world: &World<'_>) -> Vec<Manifest> {
-    let mut wanted = objects::surroundings(world.checked);
-    wanted.retain(|manifest| is_known(world, manifest.kind));
-    wanted
-}
-
-fn is_known(world: &World<'_>, kind: Kind) -> bool {
-    !kind.is_optional() || world.observed.installed.contains(&kind)
+    world.surroundings.iter().filter_map(|manifest| apply(world, manifest)).collect()
 }
 
 /// The step that makes an object what it should be, if it is not.
-pub(super) fn apply(world: &World<'_>, manifest: Manifest) -> Option<Step> {
+pub(super) fn apply(world: &World<'_>, manifest: &Manifest) -> Option<Step> {
     match world.live(manifest.kind, &manifest.name) {
         Some(live) if is_going(live) || !manifest.differs(live) => None,
-        _ => Some(Step::Apply(manifest)),
+        _ => Some(Step::Apply(manifest.clone())),
     }
 }
 
@@ -51,8 +39,9 @@ pub(super) fn place(step: &Step) -> usize {
 /// of a validator that the federation counts on.
 pub(super) fn sweep(world: &World<'_>) -> Vec<Step> {
     let name = &world.checked.name;
+    let surroundings = world.surroundings.iter();
     let mut keep: BTreeSet<(Kind, String)> =
-        wanted(world).into_iter().map(|manifest| (manifest.kind, manifest.name)).collect();
+        surroundings.map(|manifest| (manifest.kind, manifest.name.clone())).collect();
     keep.insert((Kind::ConfigMap, name.genesis()));
     for validator in &world.checked.spec.validators {
         keep.insert((Kind::StatefulSet, name.validator(&validator.name)));
