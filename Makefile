@@ -73,6 +73,11 @@ cluster-down: ## Ends it, and leaves nothing behind
 e2e: ## Plays the stories on that, or on a cluster of their own; STORY=, TIMES=, REPORT=, KEEP=1, CLUSTER=existing
 	@e2e/kubernetes/e2e.sh
 
+.PHONY: test-cluster
+test-cluster: # the cluster leaves nothing behind, whatever was killed before it was ended
+	@e2e/kubernetes/build.sh --nodes >/dev/null
+	@e2e/kubernetes/leaves-nothing.sh
+
 .PHONY: stories-build
 stories-build:
 	@$(BUILD) --bin cairn-stories

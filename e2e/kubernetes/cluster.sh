@@ -7,6 +7,7 @@
 #   cluster.sh load ARCHIVE...        gives images (OCI archives) to every node
 #   cluster.sh tag IMAGE NAME         gives an image that was loaded another name
 #   cluster.sh check [NODES]          says whether this machine can do it, and what is missing
+#   cluster.sh where                  prints where it lives
 #   cluster.sh status                 what runs, and how much memory it takes
 #
 # and what befalls machines, for tests; a BOX is a node (n1, n2, ...) or the control plane (cp):
@@ -331,6 +332,7 @@ case ${1:-} in
   env) echo "export KUBECONFIG=$dir/kubeconfig PATH=$programs:\$PATH" ;;
   load) wants 1 "$@" && shift && load "$@" ;;
   tag) wants 2 "$@" && tag "$2" "$3" ;;
+  where) echo "$dir" ;;
   status) status ;;
   exec) wants 2 "$@" && known "$2" && shift && on "$@" ;;
   crash)

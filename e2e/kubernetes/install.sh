@@ -29,11 +29,22 @@ die() {
 }
 case $whose in own | existing) ;; *) die "CLUSTER=$whose: own or existing would do" ;; esac
 
-# The version in the name of an image, and which one it is: a changed image has another name, so that
-# what runs the old one is seen to.
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-digest_of() { tar -xOf "$archives/$1.tar" index.json | sed 's/.*"digest": *"sha256:\([0-9a-f]\{12\}\).*/\1/'; }
-tag_of() { if [ "$whose" = own ]; then echo "$version-$(digest_of "$1")"; else echo "$version"; fi; }
+# A field of the first image in an archive: name, or digest.
+of_image() { # FIELD ARCHIVE
+  tar -xOf "$2" index.json | python3 -c 'import json, sys
+for image in json.load(sys.stdin)["manifests"]:
+    name = image.get("annotations", {}).get("io.containerd.image.name")
+    if name:
+        print({"name": name, "digest": image["digest"].removeprefix("sha256:")}[sys.argv[1]])
+        break' "$1"
+}
+# On nodes of our own a changed image has another tag, so that what runs the old one is seen to.
+tag_of() { # cairn|cairn-operator
+  local digest=
+  [ "$whose" = existing ] || digest=-$(of_image digest "$archives/$1.tar")
+  echo "$version${digest:0:13}"
+}
 
 cluster_runs() { "$scripts/cluster.sh" exec cp true >/dev/null 2>&1; }
 
@@ -90,7 +101,7 @@ give_images() {
 
 push() { # ARCHIVE
   command -v skopeo >/dev/null || die "skopeo is not installed, which pushes OCI archives: apt-get install skopeo, or the like"
-  skopeo copy "oci-archive:$1" "docker://$(tar -xOf "$1" index.json | sed 's/.*"io.containerd.image.name": *"\([^"]*\)".*/\1/')"
+  skopeo copy "oci-archive:$1" "docker://$(of_image name "$1")"
 }
 
 charts() {

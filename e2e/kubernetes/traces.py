@@ -52,10 +52,11 @@ def processes():
         groups = read(f"{process}/cgroup")
         if EXCEPT.search(groups):
             continue
-        words = [os.path.basename(word) for word in read(f"{process}/cmdline").split("\0")[:3]]
-        for name in filter(PROGRAMS.fullmatch, words[:1] if words[:1] == ["make"] else words):
+        words = [os.path.basename(word) for word in read(f"{process}/cmdline").split("\0")[:2]]
+        # The program, or the script that it interprets.
+        name = words[-1] if words[0] in ("bash", "python3") else words[0]
+        if PROGRAMS.fullmatch(name):
             yield f"process {name}"
-            break
         for kind, mine in own.items():
             try:
                 namespace = os.readlink(f"{process}/ns/{kind}")
