@@ -278,18 +278,20 @@ down() {
 no_loop_devices() { ! losetup --list --noheadings --output BACK-FILE | grep -qF "$dir/"; }
 
 load() { # ARCHIVE...
-  local archive box
+  local archive box own taking=()
   for archive; do
     [ -e "$archive" ] || die "$archive is not there; an OCI archive, such as image.py writes, would do"
-    cp "$archive" "$dir/images/"
+    own=$dir/images/$(basename "$archive")
+    cmp -s "$archive" "$own" || cp "$archive" "$own"
     for box in $(boxes); do
       # A node that is down takes it in when it boots.
       [ "$box" != cp ] && alive "$dir/box/$box/first" >/dev/null || continue
-      { on "$box" ctr --namespace k8s.io images import "$dir/images/$(basename "$archive")" >/dev/null &&
-        touch "$dir/box/$box/images/$(basename "$archive")"; } &
+      [ "$dir/box/$box/images/$(basename "$own")" -nt "$own" ] && continue
+      { on "$box" ctr --namespace k8s.io images import "$own" >/dev/null && touch "$dir/box/$box/images/$(basename "$own")"; } &
+      taking+=($!)
     done
   done
-  for archive in $(jobs -p); do wait "$archive" || die "a node did not take the images"; done
+  for box in "${taking[@]}"; do wait "$box" || die "a node did not take an image: see above"; done
 }
 
 tag() { # IMAGE NAME
