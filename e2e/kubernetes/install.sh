@@ -149,28 +149,24 @@ apply_federation() {
 }
 
 how_to_use() {
-  local address
-  address=$(kubectl get service bikes-api --output 'jsonpath={.spec.clusterIP}')
+  local end="the federation, the operator, their charts"
   step "it is ready"
   kubectl get bcc
   echo
   if [ "$whose" = own ]; then
-    cat <<TEXT
-  eval "\$($scripts/cluster.sh env)"                    gives your shell kubectl, helm and the cluster
-  curl http://$address:9984/api/v2/status              asks the federation, by its Service
-TEXT
+    end="all of it, and leaves nothing behind"
+    hint "eval \"\$($scripts/cluster.sh env)\"" "gives your shell kubectl, helm and the cluster"
+    hint "curl http://$(kubectl get service bikes-api --output 'jsonpath={.spec.clusterIP}'):9984/api/v2/status" "asks the federation, by its Service"
   fi
-  cat <<TEXT
-  kubectl port-forward service/bikes-api 9984            has it on http://127.0.0.1:9984
-  kubectl exec bikes-alice-0 -- cairn status             asks one validator
-  kubectl get bcc bikes -o wide                          is the short version; kubectl describe bcc bikes the long one
-  make cluster                                           again: updates operator and validators to what you changed
-  make e2e                                               plays the stories on it
-  make cluster-down                                      ends it$([ "$whose" = own ] && echo ", and leaves nothing behind" || echo ": the federation, the operator, the CRDs")
-
-docs/install.md goes on from here.
-TEXT
+  hint "kubectl port-forward service/bikes-api 9984" "has it on http://127.0.0.1:9984"
+  hint "kubectl exec bikes-alice-0 -- cairn status" "asks one validator"
+  hint "kubectl describe bcc bikes" "says how it is, and why"
+  hint "make cluster" "once more: updates all to what you changed"
+  hint "make e2e" "plays the stories on it"
+  hint "make cluster-down" "ends $end"
+  printf '\ndocs/install.md goes on from here.\n'
 }
+hint() { printf '  %-52s %s\n' "$1" "$2"; } # COMMAND WHAT-IT-DOES
 
 remove() {
   if [ "$whose" = own ]; then
