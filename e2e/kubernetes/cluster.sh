@@ -227,13 +227,14 @@ inotify_suffices() { # NODES
 up() {
   local count=${1:-1} index
   [[ $count =~ ^[1-9]$ ]] || die "$count nodes: 1 to 9 would do"
+  [[ $network =~ ^[0-9]+\.[0-9]+$ ]] || die "CAIRN_CLUSTER_NETWORK=$network: two numbers, such as 10.98, would do"
   check "$count" || exit
   [ ! -e "$dir/box" ] || die "there is a cluster in $dir: \`$0 down\` ends it, or CAIRN_CLUSTER_DIR says where else"
   ! ip link show "$name" >/dev/null 2>&1 ||
     die "the interface $name is there already, of a cluster elsewhere: CAIRN_CLUSTER_NETWORK=10.98 or so would do"
   "$here/build.sh" --nodes >/dev/null
   trap 'trap - INT TERM; say "ending what was begun ..."; down; exit 130' INT TERM
-  begun=$(date +%s%N)
+  begun=$(date +%s%N) # without what was built
   mkdir -p "$dir/box" "$dir/images" "$dir/scripts"
   # Copies, as boxes read them while they run, and somebody may change these.
   cp "$here"/{box.sh,common.sh,api.py,provisioner.py,policies.py} "$dir/scripts/"

@@ -1,13 +1,12 @@
 # What the scripts of a cluster share: where it lives, how they speak, how they wait. Sourced, not run.
 
 here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
-dir=$(realpath -m "${CAIRN_CLUSTER_DIR:-${K8S_DIR:-/tmp/cairn-cluster}}")
+dir=$(realpath -m "${CAIRN_CLUSTER_DIR:-/tmp/cairn-cluster}")
 # What `up` was told, for everything that comes after it.
 if [ -e "$dir/settings" ]; then
   . "$dir/settings"
 else
-  default=${K8S_NET:+${K8S_NET%.*}}
-  network=${CAIRN_CLUSTER_NETWORK:-${default:-10.99}}
+  network=${CAIRN_CLUSTER_NETWORK:-10.99}
 fi
 
 # Nodes are .10 and up of the first network, node 1 has its pods in the first of the pods' networks, and so on.
@@ -26,9 +25,11 @@ die() {
   exit 1
 }
 # How long it has been since the script began.
-lap() { say "$(printf '%6.1f s  %s' "$(bc_seconds)" "$*")"; }
+lap() {
+  local tenths=$((($(date +%s%N) - begun) / 100000000))
+  say "$(printf '%4d.%d s  %s' $((tenths / 10)) $((tenths % 10)) "$*")"
+}
 begun=$(date +%s%N)
-bc_seconds() { local tenths=$((($(date +%s%N) - begun) / 100000000)); echo "$((tenths / 10)).$((tenths % 10))"; }
 
 # Waits until a command succeeds; looks ten times a second.
 wait_for() { # SECONDS WHAT COMMAND...
