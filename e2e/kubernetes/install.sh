@@ -124,11 +124,12 @@ charts() {
 ready() { kubectl get bcc bikes --output 'jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status} {.reason}: {.message}{end}' 2>/dev/null; }
 
 apply_federation() {
-  local now before='' generation limit=$((SECONDS + 300))
+  local now before='' there generation limit=$((SECONDS + 300))
   step "a federation of four: kubectl apply -f $federation"
+  there=$(kubectl get bcc bikes --ignore-not-found --output name)
   kubectl apply -f $federation
   # One that runs keeps the image that it was made with, until it is told.
-  if [ "$whose" = own ] && [ -n "$(kubectl get bcc bikes --output 'jsonpath={.status.image}')" ]; then
+  if [ "$whose" = own ] && [ -n "$there" ]; then
     kubectl patch bcc bikes --type=merge \
       --patch "{\"spec\": {\"image\": {\"repository\": \"$repository/cairn\", \"tag\": \"$(tag_of cairn)\"}}}"
   fi
