@@ -11,7 +11,7 @@ DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 
 .PHONY: help
 help: ## Lists what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # BACKEND=tikv: log and state in TiKV, with PD and three stores of the demo's own.
 BACKEND ?= embedded
@@ -40,20 +40,53 @@ crds: ## Writes the CRDs, and the copy in their chart, from the operator's types
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REGISTRY ?= ghcr.io/cairndb
+# release, or debug: which takes less time to make, and more to run.
+PROFILE ?= release
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+IMAGES := $(TARGET)/images
+# One set of features for everything in the workspace, so that nothing is built twice; `make test` has the same.
+BUILD := cargo build --workspace --locked --features cairn-node/tikv $(if $(filter release,$(PROFILE)),--release)
 
 .PHONY: images
 images: ## Builds the images of validator and operator as OCI archives, without Docker
-	cargo build --release --locked --package cairn-node --features cairn-node/tikv --bin cairn
-	cargo build --release --locked --package cairn-operator
-	@mkdir -p target/images
-	@e2e/kubernetes/image.py $(REGISTRY)/cairn:$(VERSION) target/images/cairn.tar target/release/cairn
-	@e2e/kubernetes/image.py $(REGISTRY)/cairn-operator:$(VERSION) target/images/cairn-operator.tar target/release/cairn-operator
+	@$(BUILD) --bin cairn --bin cairn-operator
+	@$(MAKE) --no-print-directory $(IMAGES)/cairn.tar $(IMAGES)/cairn-operator.tar
+
+# Made again only when the program in it was, by this profile, for this registry.
+IMAGE_STAMP := $(IMAGES)/$(PROFILE)-$(subst /,_,$(REGISTRY))-$(VERSION)
+$(IMAGE_STAMP):
+	@mkdir -p $(IMAGES) && rm -f $(IMAGES)/release-* $(IMAGES)/debug-* && touch $@
+
+$(IMAGES)/%.tar: $(TARGET)/$(PROFILE)/% $(IMAGE_STAMP) e2e/kubernetes/image.py
+	@mkdir -p $(IMAGES)/stripped && strip -o $(IMAGES)/stripped/$* $<
+	@e2e/kubernetes/image.py $(REGISTRY)/$*:$(VERSION) $@.new $(IMAGES)/stripped/$* && mv $@.new $@
+
+.PHONY: cluster
+cluster: ## Starts a Kubernetes of three nodes with a federation of four on it; CLUSTER=existing uses the current one
+	@e2e/kubernetes/install.sh up
+
+.PHONY: cluster-down
+cluster-down: ## Ends it, and leaves nothing behind
+	@e2e/kubernetes/install.sh down
+
+.PHONY: e2e
+e2e: ## Plays the stories on that, or on a cluster of their own; STORY=, TIMES=, REPORT=, KEEP=1, CLUSTER=existing
+	@e2e/kubernetes/e2e.sh
+
+.PHONY: test-cluster
+test-cluster: # the cluster leaves nothing behind, whatever was killed before it was ended
+	@e2e/kubernetes/build.sh --nodes >/dev/null
+	@e2e/kubernetes/leaves-nothing.sh
+
+.PHONY: stories-build
+stories-build:
+	@$(BUILD) --bin cairn-stories
 
 .PHONY: test
 test: check test-launcher test-rust test-driver test-driver-python test-openapi test-wasm test-demo test-demo-tikv test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
 	@echo "make test: all passed"
 
-# One set of features for everything in the workspace, so that nothing is built twice.
+# As BUILD, so that nothing is built twice.
 TEST := cargo test --workspace --locked --features cairn-node/tikv
 
 .PHONY: test-rust

@@ -1,595 +1,360 @@
 #!/usr/bin/env bash
-# A real Kubernetes cluster on one machine, without systemd, Docker or a registry.
+# A real Kubernetes cluster on this machine, without systemd, Docker or a registry.
 #
-#   cluster.sh up [NODES]          start a control plane and NODES nodes (default 1)
-#   cluster.sh down                end every process, remove every trace
-#   cluster.sh env                 print `export KUBECONFIG=... PATH=...`
-#   cluster.sh load TAR...         import OCI image tars on every node
-#   cluster.sh status              processes and memory of each box
-#   cluster.sh exec BOX CMD...     run a command inside a box (cp, n1, n2, ...)
-#   cluster.sh crash NODE          power loss: everything on the node dies at once
-#   cluster.sh boot NODE           start it again (same disk)
-#   cluster.sh stop NODE SERVICE   end one service (kubelet, containerd, kube-proxy, ...; on cp: kube-apiserver, ...)
-#   cluster.sh start NODE SERVICE  ... and let it run again
-#   cluster.sh cut NODE [NODE|cp]  drop traffic between a node and everything (or one other box)
-#   cluster.sh heal NODE           remove every cut of this node
+#   cluster.sh up [NODES]             starts a control plane and so many nodes, one by default
+#   cluster.sh down                   ends it, and leaves nothing behind
+#   cluster.sh env                    prints what a shell evaluates to use it: KUBECONFIG, and PATH to kubectl and helm
+#   cluster.sh load ARCHIVE...        gives images (OCI archives) to every node
+#   cluster.sh tag IMAGE NAME         gives an image that was loaded another name
+#   cluster.sh check [NODES]          says whether this machine can do it, and what is missing
+#   cluster.sh where                  prints where it lives
+#   cluster.sh status                 what runs, and how much memory it takes
 #
-# Each node, and the control plane, is a "box": a process tree in its own network,
-# mount, pid, uts, ipc and cgroup namespace, on the root file system of the machine
-# with a private /var, /run and /sys/fs/cgroup.  Killing the first process of a box
-# kills all of it.  The boxes hang on a bridge inside the control plane's box; the
-# machine gets one interface into it and can reach the API server, the nodes and,
-# through routes, the pods.
+# and what befalls machines, for tests; a BOX is a node (n1, n2, ...) or the control plane (cp):
 #
-# Environment: K8S_BIN   programs (default: where build.sh puts them)
-#              K8S_DIR   state (default ${TMPDIR:-/tmp}/k8s-cluster), not below /var or /run, on a real disk
-#              K8S_NAME  name of interface and cgroups (default k8st, at most 8 letters)
-#              K8S_NET   three octets of the node network (default 10.99.0)
-#              K8S_PODS  two octets of the pod networks (default 10.244)
-#              K8S_SERVICES  three octets of the Services (default 10.96.0)
-#              K8S_DNS   pod (default; CoreDNS is a Deployment) or host (a process of the control plane)
-#              K8S_NETPOL=0 leaves NetworkPolicies unenforced; K8S_PROXY_MODE=iptables instead of nftables
-# Needs root and: containerd runc containernetworking-plugins iproute2 nftables
-# iptables conntrack openssl jq python3 util-linux mount; xfsprogs for the class `sized`
+#   cluster.sh exec BOX COMMAND...    runs a command on it
+#   cluster.sh crash NODE             cuts its power: all that runs on it is gone at once, its disk stays
+#   cluster.sh boot NODE              starts it again
+#   cluster.sh stop BOX SERVICE       kills a service: kubelet, containerd, kube-proxy, ...; on cp kube-apiserver, etcd, ...
+#   cluster.sh start BOX SERVICE      lets it run again
+#   cluster.sh cut NODE [BOX]         drops what goes between a node and another box, or all others
+#   cluster.sh heal NODE              mends what was cut from this node
+#
+# A box is a tree of processes in namespaces of its own (box.sh): when its first one is killed, all of it
+# is gone. The boxes hang on a bridge in the control plane's; the machine has one cable into it, and
+# reaches nodes, pods and Services.
+#
+# CAIRN_CLUSTER_DIR       where it lives: /tmp/cairn-cluster by default. On a real disk; not below /var or /run
+# CAIRN_CLUSTER_NETWORK   the first half of its addresses: 10.99 by default. Two clusters on one machine need two
+#
+# Needs root and the packages that packages.sh names; the programs come from build.sh --nodes.
 set -euo pipefail
-self=$(readlink -f "${BASH_SOURCE[0]}")
-here=$(dirname "$self")
-. "$here/lib.sh"
-bin=$(readlink -f "${K8S_BIN:-$("$here/build.sh" --where)}")
-export PYTHONDONTWRITEBYTECODE=1 K8S_DIR=${K8S_DIR:-${TMPDIR:-/tmp}/k8s-cluster}
-export K8S_NAME=${K8S_NAME:-k8st} K8S_NET=${K8S_NET:-10.99.0} K8S_PODS=${K8S_PODS:-10.244} K8S_DNS=${K8S_DNS:-pod} K8S_BIN=$bin
-dir=$K8S_DIR name=$K8S_NAME net=$K8S_NET pods=$K8S_PODS dns=$K8S_DNS
-pki=$dir/pki
-server=https://$net.1:6443
-services=${K8S_SERVICES:-10.96.0} # .1 is the API server, .10 is DNS
-kubectl() { "$bin/kubectl" --kubeconfig "$dir/kubeconfig" "$@"; }
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/common.sh"
+. "$here/configuration.sh"
+programs=${programs:-$("$here/build.sh" --where)}
+kubectl() { "$programs/kubectl" --kubeconfig "$dir/kubeconfig" "$@"; }
 
-# ---- processes -----------------------------------------------------------------
+# ---- boxes ---------------------------------------------------------------------
 
-started_at() { awk '{sub(/.*\) /, ""); print $20}' "/proc/$1/stat" 2>/dev/null; }
-alive() { # FILE holding "pid starttime"; prints the pid
-  local pid at
-  [ -e "$1" ] || return 1
-  read -r pid at <"$1" || return 1
-  [ "$(started_at "$pid")" = "$at" ] && ! grep -q '^State:.Z' "/proc/$pid/status" && echo "$pid"
+first_process() { alive "$dir/box/$1/first" || die "$1 does not run"; }
+on_network_of() {
+  local process
+  process=$(first_process "$1")
+  shift
+  nsenter --target "$process" --net "$@"
 }
-box_pid() { alive "$dir/box/$1/init" || die "box $1 is not running"; }
-boxes() { local b; for b in "$dir"/box/*/; do [ -e "$b/index" ] && basename "$b"; done; }
-node_ip() { echo "$net.$((10 + $(cat "$dir/box/$1/index")))"; }
+on() { # BOX COMMAND...
+  local process
+  process=$(first_process "$1")
+  shift
+  nsenter --target "$process" --net --mount --pid --uts --ipc --cgroup "$@"
+}
+known() { # BOX...
+  local box
+  for box; do
+    [ -e "$dir/box/$box/index" ] || die "there is no $box here; there are $(boxes | tr '\n' ' ')"
+  done
+}
 
-# Every mounted cgroup v1 hierarchy: "CONTROLLERS MOUNTPOINT PATH-OF-THIS-PROCESS"
+# Every hierarchy of control groups that is mounted: its controllers, where, and this process's own path in it.
 hierarchies() {
-  local id ctl path mnt
-  while IFS=: read -r id ctl path; do
-    [ -n "$ctl" ] || continue
-    mnt=$(awk -v c="$ctl" '{n = split($0, a, " - "); split(a[1], l, " "); split(a[2], r, " ")
-      if (r[1] == "cgroup" && ("," r[3] ",") ~ ("," c "(,|$)")) {print l[5]; exit}}' /proc/self/mountinfo)
-    [ -n "$mnt" ] && echo "$ctl $mnt $path"
+  local controllers path mounted
+  while IFS=: read -r _ controllers path; do
+    [ -n "$controllers" ] || continue
+    mounted=$(awk -v wanted="$controllers" '{split($0, half, " - "); split(half[1], left, " "); split(half[2], right, " ")
+      if (right[1] == "cgroup" && ("," right[3] ",") ~ ("," wanted "(,|$)")) {print left[5]; exit}}' /proc/self/mountinfo)
+    [ -z "$mounted" ] || echo "$controllers $mounted ${path%/}"
   done </proc/self/cgroup
 }
 
-box_start() { # NAME
-  local box=$dir/box/$1 ctl mnt path cg monitor init
-  mkdir -p "$box"/{var/lib,var/log,var/tmp,pv,log}
-  rm -f "$box/net" "$box/init"
-  while read -r ctl mnt path; do
-    cg=$mnt${path%/}/$name
-    mkdir -p "$cg/$1"
-    echo "$cg" >>"$dir/cgroups"
-    # A cpuset is empty at birth, and an empty one takes no process.
-    [ "$ctl" != cpuset ] || for f in cpuset.cpus cpuset.mems; do
-      for d in "$cg" "$cg/$1"; do cat "$mnt${path%/}/$f" >"$d/$f"; done
-    done
-    echo "$cg/$1"
-  done < <(hierarchies) >"$box/cgroups"
-  sort -u -o "$dir/cgroups" "$dir/cgroups"
+make_groups() { # BOX
+  local controllers mounted path group file
+  while read -r controllers mounted path; do
+    group=$mounted$path/$name
+    # Noted first: what was noted is removed.
+    grep -qsx "$group" "$dir/groups" || echo "$group" >>"$dir/groups"
+    mkdir -p "$group/$1"
+    if [ "$controllers" = cpuset ]; then # empty at birth, and takes no process while it is
+      for file in cpuset.cpus cpuset.mems; do
+        cat "$mounted$path/$file" >"$group/$file"
+        cat "$mounted$path/$file" >"$group/$1/$file"
+      done
+    fi
+    echo "$group/$1"
+  done < <(hierarchies) >"$dir/box/$1/groups"
+}
+
+start_box() { # BOX
+  local box=$dir/box/$1 outer first=
+  mkdir -p "$box"/{var/lib,var/log,var/tmp,volumes,images,log}
+  rm -f "$box/plugged" "$box/first"
+  make_groups "$1"
   (
-    while read -r cg; do echo "$BASHPID" >"$cg/cgroup.procs"; done <"$box/cgroups"
+    while read -r group; do echo "$BASHPID" >"$group/cgroup.procs"; done <"$box/groups"
     exec setsid unshare --net --mount --pid --uts --ipc --cgroup --fork --kill-child=KILL --mount-proc \
-      "$self" _init "$1"
-  ) >"$box/log/init.log" 2>&1 </dev/null &
-  monitor=$!
-  for _ in $(seq 100); do
-    init=$(cat "/proc/$monitor/task/$monitor/children" 2>/dev/null || true); init=${init%% *}
-    [ -z "$init" ] || break
+      "$dir/scripts/box.sh" "$1"
+  ) >"$box/log/box.log" 2>&1 </dev/null &
+  outer=$!
+  for _ in $(seq 250); do
+    first=$(cat "/proc/$outer/task/$outer/children" 2>/dev/null || true)
+    first=${first%% *}
+    [ -z "$first" ] || break
     sleep 0.02
   done
-  [ -n "$init" ] || die "box $1 does not start: $(cat "$box/log/init.log")"
-  echo "$init $(started_at "$init")" >"$box/init"
+  [ -n "$first" ] || die "$1 does not start: $(cat "$box/log/box.log")"
+  echo "$first $(started_at "$first")" >"$box/first"
 }
 
-box_kill() { # NAME
-  local pid
-  pid=$(alive "$dir/box/$1/init") || return 0
-  kill -9 "$pid" 2>/dev/null || true
-  wait_for 30 "the end of box $1" eval "! alive '$dir/box/$1/init'"
-  # As after a power loss; old pod cgroups would also hold up the next kubelet by 3 s each.
-  while read -r cg; do
-    wait_for 10 "$cg to be empty" eval "find '$cg' -depth -type d -exec rmdir {} + ; [ ! -d '$cg' ]"
-  done <"$dir/box/$1/cgroups"
+# Kills what is in a control group and below it, and removes it.
+remove_group() { # GROUP
+  [ -d "$1" ] || return 0
+  find "$1" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u | xargs -r kill -KILL 2>/dev/null || true
+  find "$1" -depth -type d -exec rmdir {} + 2>/dev/null
+  [ ! -d "$1" ]
 }
 
-# ---- inside a box: process 1 ---------------------------------------------------
-
-private_view() { # BOX
-  local box=$dir/box/$1 ctl kv f
-  mount --bind "$box/var" /var
-  mount -t tmpfs -o mode=755 tmpfs /run
-  mkdir -p /run/lock /run/svc /run/sysctl
-  # A view of /sys for this network namespace, and of the cgroups below our own ones only.
-  umount -R /sys/fs/cgroup
-  mount -t sysfs sysfs /sys
-  mount -t tmpfs -o mode=755 tmpfs /sys/fs/cgroup
-  # All of them, named ones too: containerd gives up a cgroup with "cannot find cgroup mount
-  # destination" when one is missing, and then reports no OOM kills.
-  while IFS=: read -r _ ctl _; do
-    [ -n "$ctl" ] || continue
-    mkdir -p "/sys/fs/cgroup/${ctl#name=}"
-    mount -t cgroup -o "${ctl/#name=/none,name=}" cgroup "/sys/fs/cgroup/${ctl#name=}"
-  done </proc/self/cgroup
-  # The kubelet sets these for the whole machine; let it find files of ours with the wanted values.
-  for kv in vm/overcommit_memory=1 vm/panic_on_oom=0 kernel/panic=10 kernel/panic_on_oops=1 \
-    kernel/keys/root_maxkeys=1000000 kernel/keys/root_maxbytes=25000000; do
-    f=/run/sysctl/$(tr / . <<<"${kv%=*}")
-    echo "${kv#*=}" >"$f"
-    mount --bind "$f" "/proc/sys/${kv%=*}"
-  done
-  mount --make-rshared /
-  hostname "$1"
-  ip link set lo up
-  echo 1 >/proc/sys/net/ipv4/ip_forward
-  while [ ! -e "$box/net" ]; do sleep 0.02; done
+# The groups go too, as with a machine: the kubelet would wait 3 s for each old pod's when it boots.
+kill_box() { # BOX
+  local process group
+  if process=$(alive "$dir/box/$1/first"); then kill -KILL "$process" 2>/dev/null || true; fi
+  [ ! -e "$dir/box/$1/groups" ] || while read -r group; do
+    wait_for 30 "the end of what runs in $group" remove_group "$group"
+  done <"$dir/box/$1/groups"
 }
 
-service() { # NAME COMMAND...    runs it, again and again unless NAME.down exists
-  local name=$1 log=$box/log/$1.log pid; shift
-  (
-    trap - EXIT
-    while :; do
-      if [ -e "/run/svc/$name.down" ]; then sleep 0.1; continue; fi
-      "$@" >>"$log" 2>&1 </dev/null &
-      pid=$!
-      echo "$pid" >"/run/svc/$name.pid"
-      wait "$pid" || true
-      echo "$(date +%T) $name ended" >>"$log"
-      rm -f "/run/svc/$name.pid"
-      sleep 0.3
-    done
-  ) &
+# ---- the network ---------------------------------------------------------------
+
+lay_network() {
+  on_network_of cp ip link add bridge type bridge
+  on_network_of cp ip link set bridge up
+  ip link add "$name" type veth peer name machine netns "$(first_process cp)"
+  on_network_of cp ip link set machine master bridge up
+  on_network_of cp ip address add "$nodes.1/24" dev bridge
+  ip address add "$nodes.254/24" dev "$name"
+  ip link set "$name" up
+  ip route replace "$services.0/24" via "$nodes.1" dev "$name"
+  : >"$dir/box/cp/plugged"
 }
 
-init_cp() {
-  service etcd "$bin/etcd" --name cp --data-dir "$box/etcd" --unsafe-no-fsync --log-level warn \
-    --listen-client-urls http://127.0.0.1:2379 --advertise-client-urls http://127.0.0.1:2379 \
-    --listen-peer-urls http://127.0.0.1:2380 --initial-advertise-peer-urls http://127.0.0.1:2380 \
-    --initial-cluster cp=http://127.0.0.1:2380
-  service kube-apiserver "$bin/kube-apiserver" --etcd-servers http://127.0.0.1:2379 \
-    --advertise-address "$net.1" --bind-address 0.0.0.0 --secure-port 6443 \
-    --tls-cert-file "$pki/apiserver.crt" --tls-private-key-file "$pki/apiserver.key" --client-ca-file "$pki/ca.crt" \
-    --authorization-mode Node,RBAC --enable-admission-plugins NodeRestriction --allow-privileged \
-    --anonymous-auth=false --service-cluster-ip-range "$services.0/24" \
-    --service-account-issuer https://kubernetes.default.svc \
-    --service-account-key-file "$pki/sa.pub" --service-account-signing-key-file "$pki/sa.key" \
-    --kubelet-certificate-authority "$pki/ca.crt" --kubelet-client-certificate "$pki/apiserver-kubelet.crt" \
-    --kubelet-client-key "$pki/apiserver-kubelet.key" --kubelet-preferred-address-types InternalIP \
-    --enable-aggregator-routing --default-not-ready-toleration-seconds 30 --default-unreachable-toleration-seconds 30 \
-    --audit-policy-file "$dir/audit.yaml" --audit-log-path "$box/log/audit.log" --audit-log-maxsize 64 --audit-log-maxbackup 1
-  wait_for 120 "kube-apiserver" "$bin/kubectl" --kubeconfig "$dir/kubeconfig" get --raw /readyz
-  service kube-controller-manager "$bin/kube-controller-manager" --kubeconfig "$box/kcm.kubeconfig" \
-    --authentication-kubeconfig "$box/kcm.kubeconfig" --authorization-kubeconfig "$box/kcm.kubeconfig" \
-    --use-service-account-credentials --root-ca-file "$pki/ca.crt" --service-account-private-key-file "$pki/sa.key" \
-    --cluster-signing-cert-file "$pki/ca.crt" --cluster-signing-key-file "$pki/ca.key" \
-    --kube-api-qps 500 --kube-api-burst 1000 --leader-elect=false --bind-address 127.0.0.1 \
-    --node-monitor-period 2s --node-monitor-grace-period 16s --flex-volume-plugin-dir /var/lib/flex
-  service kube-scheduler "$bin/kube-scheduler" --kubeconfig "$box/scheduler.kubeconfig" \
-    --authentication-kubeconfig "$box/scheduler.kubeconfig" --authorization-kubeconfig "$box/scheduler.kubeconfig" \
-    --leader-elect=false --bind-address 127.0.0.1
-  # Services for the machine, which has no kube-proxy of its own: it routes them here.
-  service kube-proxy "$bin/kube-proxy" --config "$box/kube-proxy.yaml"
-  [ "$dns" = pod ] || service coredns "$bin/coredns" -conf "$box/Corefile"
-}
-
-init_node() {
-  local host
-  host=$(hostname)
-  service containerd containerd --config "$box/containerd.toml"
-  service kube-proxy "$bin/kube-proxy" --config "$box/kube-proxy.yaml"
-  service provisioner python3 "$here/provisioner.py" --node "$host" --kubeconfig "$dir/provisioner.json" --dir "$box/pv"
-  [ "${K8S_NETPOL:-1}" = 0 ] || service netpol python3 "$here/netpol.py" --node "$host" --kubeconfig "$dir/netpol.json"
-  wait_for 60 containerd ctr version
-  for tar in "$dir"/images/*.tar; do ctr -n k8s.io images import "$tar" >>"$box/log/images.log" 2>&1; done
-  service kubelet "$bin/kubelet" --config "$box/kubelet.yaml" --kubeconfig "$box/kubelet.kubeconfig" \
-    --hostname-override "$host" --node-ip "$(node_ip "$host")" \
-    --node-labels "topology.kubernetes.io/zone=zone-$host,topology.kubernetes.io/region=test"
-}
-
-init() { # BOX      process 1 of the box
-  box=$dir/box/$1
-  private_view "$1"
-  if [ "$1" = cp ]; then init_cp; else init_node; fi
-  while :; do sleep 3600 & wait $! || true; done
-}
-
-# ---- set up, from outside ------------------------------------------------------
-
-in_net() { local pid; pid=$(box_pid "$1"); shift; nsenter -t "$pid" -n "$@"; }
-
-write_cp() {
-  local box=$dir/box/cp
-  mkdir -p "$box"
-  echo 0 >"$box/index"
-  pki_kubeconfig kcm "$server" "$box/kcm.kubeconfig"
-  pki_kubeconfig scheduler "$server" "$box/scheduler.kubeconfig"
-  pki_kubeconfig coredns "$server" "$box/coredns.kubeconfig"
-  corefile "bind $net.1" "kubeconfig $box/coredns.kubeconfig" >"$box/Corefile"
-  write_proxy cp
-  cat >"$dir/audit.yaml" <<'YAML'
-apiVersion: audit.k8s.io/v1
-kind: Policy
-omitStages: [RequestReceived]
-rules:
-- {level: None, verbs: [get, list, watch]}
-- {level: None, resources: [{group: coordination.k8s.io}, {group: "", resources: [events]}, {group: events.k8s.io}]}
-- {level: Metadata}
-YAML
-  local agent
-  for agent in provisioner netpol; do
-    jq -n --arg s "$server" --arg p "$pki" --arg n "$agent" \
-      '{server: $s, ca: "\($p)/ca.crt", cert: "\($p)/\($n).crt", key: "\($p)/\($n).key"}' >"$dir/$agent.json"
-  done
-}
-
-write_proxy() { # BOX
-  local box=$dir/box/$1
-  pki_kubeconfig proxy "$server" "$box/proxy.kubeconfig"
-  cat >"$box/kube-proxy.yaml" <<YAML
-apiVersion: kubeproxy.config.k8s.io/v1alpha1
-kind: KubeProxyConfiguration
-mode: ${K8S_PROXY_MODE:-nftables}
-hostnameOverride: $1
-clusterCIDR: $pods.0.0/16
-clientConnection: {kubeconfig: $box/proxy.kubeconfig}
-conntrack: {maxPerCore: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeout: 0s}
-nftables: {minSyncPeriod: 200ms}
-YAML
-}
-
-write_node() { # NODE INDEX
-  local box=$dir/box/$1 ip=$net.$((10 + $2))
-  mkdir -p "$box/cni"
-  echo "$2" >"$box/index"
-  pki_cert "$1" "/O=system:nodes/CN=system:node:$1" "DNS:$1,IP:$ip"
-  pki_kubeconfig "$1" "$server" "$box/kubelet.kubeconfig"
-  : >"$box/resolv.conf"
-  cat >"$box/containerd.toml" <<TOML
-version = 2
-root = "/var/lib/containerd"
-state = "/run/containerd"
-disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
-[grpc]
-address = "/run/containerd/containerd.sock"
-[plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "k8s.test/pause:1"
-restrict_oom_score_adj = true
-[plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "/usr/lib/cni"
-conf_dir = "$box/cni"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-runtime_type = "io.containerd.runc.v2"
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-SystemdCgroup = false
-TOML
-  cat >"$box/cni/10-bridge.conflist" <<JSON
-{"cniVersion": "1.0.0", "name": "pods", "plugins": [
-  {"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true, "ipMasq": false,
-   "ipam": {"type": "host-local", "ranges": [[{"subnet": "$pods.$2.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}},
-  {"type": "portmap", "capabilities": {"portMappings": true}}]}
-JSON
-  write_proxy "$1"
-  cat >"$box/kubelet.yaml" <<YAML
-apiVersion: kubelet.config.k8s.io/v1beta1
-kind: KubeletConfiguration
-containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
-cgroupDriver: cgroupfs
-failCgroupV1: false
-failSwapOn: false
-protectKernelDefaults: true
-oomScoreAdj: 0
-maxOpenFiles: 20000
-maxPods: 60
-authentication: {anonymous: {enabled: false}, x509: {clientCAFile: $pki/ca.crt}, webhook: {enabled: true}}
-authorization: {mode: Webhook}
-tlsCertFile: $pki/$1.crt
-tlsPrivateKeyFile: $pki/$1.key
-clusterDNS: [$services.10]
-clusterDomain: cluster.local
-resolvConf: $box/resolv.conf
-volumePluginDir: /var/lib/flex
-seccompDefault: true
-serializeImagePulls: false
-imageGCHighThresholdPercent: 100
-imageGCLowThresholdPercent: 99
-evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%, nodefs.inodesFree: 1%}
-nodeStatusUpdateFrequency: 4s
-syncFrequency: 10s
-shutdownGracePeriod: 0s
-YAML
-}
-
-plug() { # NODE     cable between the node and the bridge, and routes to the pods
-  local ip pid i
-  pid=$(box_pid "$1") ip=$(node_ip "$1") i=$(cat "$dir/box/$1/index")
-  in_net cp ip link add "$1" type veth peer name eth0 netns "$pid"
-  in_net cp ip link set "$1" master br0 up
-  in_net "$1" ip addr add "$ip/24" dev eth0
-  in_net "$1" ip link set eth0 up
-  in_net "$1" ip route add default via "$net.1"
-  in_net cp ip route replace "$pods.$i.0/24" via "$ip"
-  ip route replace "$pods.$i.0/24" via "$ip" dev "$name"
+# A cable between a node and the bridge, and the ways to the pods.
+plug() { # NODE
+  local address pods other
+  address=$(address_of "$1") pods=$(pods_of "$(index_of "$1")")
+  on_network_of cp ip link add "$1" type veth peer name eth0 netns "$(first_process "$1")"
+  on_network_of cp ip link set "$1" master bridge up
+  on_network_of "$1" ip address add "$address/24" dev eth0
+  on_network_of "$1" ip link set eth0 up
+  on_network_of "$1" ip route add default via "$nodes.1"
+  on_network_of cp ip route replace "$pods" via "$address"
+  ip route replace "$pods" via "$address" dev "$name"
   for other in $(boxes); do
-    case $other in cp|"$1") continue ;; esac
-    [ -e "$dir/box/$other/net" ] && alive "$dir/box/$other/init" >/dev/null || continue
-    in_net "$other" ip route replace "$pods.$i.0/24" via "$ip"
-    in_net "$1" ip route replace "$pods.$(cat "$dir/box/$other/index").0/24" via "$(node_ip "$other")"
+    case $other in cp | "$1") continue ;; esac
+    # Nothing can be routed to a node that has no cable yet; its own turn adds both ways.
+    [ -e "$dir/box/$other/plugged" ] && alive "$dir/box/$other/first" >/dev/null || continue
+    on_network_of "$other" ip route replace "$pods" via "$address"
+    on_network_of "$1" ip route replace "$(pods_of "$(index_of "$other")")" via "$(address_of "$other")"
   done
-  : >"$dir/box/$1/net"
+  : >"$dir/box/$1/plugged"
 }
 
-corefile() { # BIND-LINE KUBECONFIG-LINE
-  cat <<CORE
-.:53 {
-  $1
-  errors
-  health :8080
-  ready :8181
-  kubernetes cluster.local in-addr.arpa ip6.arpa {
-    $2
-    pods insecure
-    ttl 5
+# On the bridge, so that it holds for what comes from a node's pods too.
+cut_off() { # NODE [BOX]
+  local rules=()
+  case ${2:-all} in
+    all) rules=("between iifname $1" "between oifname $1" "to_cp iifname $1" "from_cp oifname $1") ;;
+    cp) rules=("to_cp iifname $1" "from_cp oifname $1") ;;
+    *) rules=("between iifname $1 oifname $2" "between iifname $2 oifname $1") ;;
+  esac
+  on_network_of cp nft -f - <<NFT
+add table bridge cuts
+add chain bridge cuts between { type filter hook forward priority 0; policy accept; }
+add chain bridge cuts to_cp { type filter hook input priority 0; policy accept; }
+add chain bridge cuts from_cp { type filter hook output priority 0; policy accept; }
+$(printf "add rule bridge cuts %s drop comment \"$1\"\n" "${rules[@]}")
+NFT
+}
+
+heal() { # NODE
+  local chain handle
+  for chain in between to_cp from_cp; do
+    on_network_of cp nft --handle --json list chain bridge cuts "$chain" 2>/dev/null |
+      jq -r --arg node "$1" '.nftables[].rule? | select(.comment == $node) | .handle' |
+      while read -r handle; do on_network_of cp nft delete rule bridge cuts "$chain" handle "$handle"; done
+  done
+}
+
+# ---- up and down ---------------------------------------------------------------
+
+# Of what every cluster needs: made once, beside the programs.
+system_image() { # NAME
+  local archive=$programs/$1.tar new
+  if [ ! "$archive" -nt "$programs/$1" ]; then
+    new=$(mktemp "$archive.XXXX")
+    "$here/image.py" "cairn.local/$1:1" "$new" "$programs/$1" >/dev/null
+    mv "$new" "$archive"
+  fi
+  cp "$archive" "$dir/images/"
+}
+
+check() { # [NODES]
+  local above missing=() probe
+  [ "$(id -u)" = 0 ] || missing+=("it must be root, to make namespaces and mounts")
+  for above in "$dir" "$programs"; do
+    case $above/ in /var/* | /run/*) missing+=("$above is below /var or /run, of which every node has its own: CAIRN_CLUSTER_DIR and XDG_CACHE_HOME say where else") ;; esac
+  done
+  "$here/packages.sh" >/dev/null 2>&1 || missing+=("packages are not installed: e2e/kubernetes/packages.sh names them, and installs them with --install")
+  if [ ${#missing[@]} = 0 ]; then
+    [ -n "$(hierarchies)" ] || missing+=("it has no control groups of version 1, and this was never tried with version 2 alone")
+    probe=$(unshare --net --mount --pid --uts --ipc --cgroup --fork --mount-proc "$here/probe.sh" 2>&1) ||
+      missing+=("${probe:-namespaces cannot be made here}")
+  fi
+  inotify_suffices "${1:-3}" || missing+=("its inotify instances are taken: \`sysctl -w fs.inotify.max_user_instances=1024\` gives every user more")
+  [ ${#missing[@]} = 0 ] || {
+    say "this machine cannot have a cluster:"
+    printf -- '- %s\n' "${missing[@]}" >&2
+    return 3
   }
-  cache 5
-}
-CORE
 }
 
-dns_host() { # CoreDNS is a process of the control plane
-  cat <<YAML
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: kube-dns-cp, namespace: kube-system, labels: {kubernetes.io/service-name: kube-dns}}
-addressType: IPv4
-endpoints: [{addresses: ["$net.1"], conditions: {ready: true}}]
-ports: [{name: dns, port: 53, protocol: UDP}, {name: dns-tcp, port: 53, protocol: TCP}]
-YAML
+# A kubelet takes six, the control plane and each proxy and containerd the rest. Those that are held by
+# processes of root are counted, as the cluster is root's too.
+inotify_suffices() { # NODES
+  local taken
+  taken=$(find /proc/[0-9]*/fd -lname anon_inode:inotify -user root 2>/dev/null | wc -l)
+  [ $((taken + 5 + 8 * $1)) -le "$(cat /proc/sys/fs/inotify/max_user_instances)" ]
 }
-
-dns_pod() { # ... or a Deployment, as elsewhere: NetworkPolicies can name its pods
-  cat <<YAML
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: coredns, namespace: kube-system}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: coredns, namespace: kube-system}
-data:
-  Corefile: |
-$(corefile "" "" | sed 's/^/    /')
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: coredns, namespace: kube-system, labels: {k8s-app: kube-dns}}
-spec:
-  replicas: $(($(boxes | wc -l) > 2 ? 2 : 1))
-  selector: {matchLabels: {k8s-app: kube-dns}}
-  template:
-    metadata: {labels: {k8s-app: kube-dns}}
-    spec:
-      topologySpreadConstraints:
-      - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {k8s-app: kube-dns}}}
-      serviceAccountName: coredns
-      priorityClassName: system-cluster-critical
-      dnsPolicy: Default
-      tolerations: [{operator: Exists, effect: NoExecute, tolerationSeconds: 5}]
-      containers:
-      - name: coredns
-        image: k8s.test/coredns:1
-        args: [-conf, /etc/coredns/Corefile]
-        securityContext: {runAsUser: 0, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL], add: [NET_BIND_SERVICE]}}
-        readinessProbe: {httpGet: {path: /ready, port: 8181}, periodSeconds: 1}
-        volumeMounts: [{name: config, mountPath: /etc/coredns}]
-      volumes: [{name: config, configMap: {name: coredns}}]
-YAML
-}
-
-manifests() {
-  cat <<YAML
-apiVersion: v1
-kind: Service
-metadata: {name: kube-dns, namespace: kube-system, labels: {k8s-app: kube-dns}}
-spec:
-  clusterIP: $services.10
-$([ "$dns" = host ] || echo '  selector: {k8s-app: kube-dns}')
-  ports: [{name: dns, port: 53, protocol: UDP}, {name: dns-tcp, port: 53, protocol: TCP}]
----
-$(dns_$dns)
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: test:coredns}
-rules:
-- {apiGroups: [""], resources: [services, pods, namespaces], verbs: [list, watch]}
-- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: test:coredns}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: test:coredns}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: test:coredns}, {kind: ServiceAccount, name: coredns, namespace: kube-system}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: test:provisioner}
-rules:
-- {apiGroups: [""], resources: [persistentvolumes], verbs: [get, list, watch, create, patch, delete]}
-- {apiGroups: [""], resources: [persistentvolumeclaims], verbs: [get, list, watch]}
-- {apiGroups: [""], resources: [persistentvolumeclaims/status], verbs: [patch]}
-- {apiGroups: [storage.k8s.io], resources: [storageclasses], verbs: [get]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: test:provisioner}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: test:provisioner}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: test:provisioner}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: test:netpol}
-rules:
-- {apiGroups: [""], resources: [pods, namespaces], verbs: [list, watch]}
-- {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [list, watch]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: test:netpol}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: test:netpol}
-subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: test:netpol}]
----
-apiVersion: storage.k8s.io/v1
-kind: StorageClass
-metadata: {name: standard, annotations: {storageclass.kubernetes.io/is-default-class: "true"}}
-provisioner: test.invalid/local
-volumeBindingMode: WaitForFirstConsumer
-allowVolumeExpansion: true
----
-apiVersion: storage.k8s.io/v1
-kind: StorageClass
-metadata: {name: sized}
-provisioner: test.invalid/local
-parameters: {fs: xfs}
-volumeBindingMode: WaitForFirstConsumer
-allowVolumeExpansion: true
-YAML
-}
-
-lap() { note "$(printf '%6d ms  %s' $((($(date +%s%N) - t0) / 1000000)) "$*")"; }
 
 up() {
-  local nodes=${1:-1} i
-  t0=$(date +%s%N)
-  [ "$(id -u)" = 0 ] || die "needs root"
-  case $dir/ in /var/*|/run/*) die "K8S_DIR must not be below /var or /run" ;; esac
-  case $bin/ in /var/*|/run/*) die "K8S_BIN must not be below /var or /run" ;; esac
-  [ ! -e "$dir/box" ] || die "$dir is in use: run '$0 down' first"
-  for t in containerd runc ctr nft conntrack openssl jq python3 ip nsenter unshare /usr/lib/cni/bridge; do
-    command -v "$t" >/dev/null || die "missing: $t"
-  done
-  mkdir -p "$dir/box" "$dir/images"
-  "$here/image.py" k8s.test/pause:1 "$dir/images/pause.tar" "$bin/pause" >/dev/null
-  "$here/image.py" k8s.test/coredns:1 "$dir/images/coredns.tar" "$bin/coredns" >/dev/null
-  pki_init "$pki"
-  pki_cert apiserver /CN=kube-apiserver \
-    "DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,DNS:localhost,IP:127.0.0.1,IP:$net.1,IP:$services.1"
-  pki_cert apiserver-kubelet /O=system:masters/CN=kube-apiserver-kubelet-client
-  pki_cert admin /O=system:masters/CN=admin
-  pki_cert kcm /CN=system:kube-controller-manager
-  pki_cert scheduler /CN=system:kube-scheduler
-  pki_cert proxy /CN=system:kube-proxy
-  pki_cert coredns /CN=test:coredns
-  pki_cert provisioner /CN=test:provisioner
-  pki_cert netpol /CN=test:netpol
-  pki_kubeconfig admin "$server" "$dir/kubeconfig"
-  write_cp
-  for i in $(seq "$nodes"); do write_node "n$i" "$i"; done
-  lap "certificates and configuration"
-  box_start cp
-  in_net cp ip link add br0 type bridge
-  in_net cp ip link set br0 up
-  ip link add "$name" type veth peer name host0 netns "$(box_pid cp)"
-  in_net cp ip link set host0 master br0 up
-  in_net cp ip addr add "$net.1/24" dev br0
-  ip addr add "$net.254/24" dev "$name"
-  ip link set "$name" up
-  ip route replace "$services.0/24" via "$net.1" dev "$name"
-  : >"$dir/box/cp/net"
-  for i in $(seq "$nodes"); do box_start "n$i"; done
-  for i in $(seq "$nodes"); do plug "n$i"; done
-  lap "boxes and network"
-  wait_for 120 "kube-apiserver" kubectl get --raw /readyz || die "see $dir/box/cp/log"
-  lap "kube-apiserver /readyz"
-  wait_for 30 "manifests" eval 'manifests | kubectl apply -f -' || die "manifests: $(manifests | kubectl apply -f - 2>&1)"
-  lap "DNS service, RBAC, storage classes"
-  wait_for 60 "$nodes nodes" eval '[ "$(kubectl get nodes -o name | wc -l)" = '"$nodes"' ]' || die "see $dir/box/*/log/kubelet.log"
-  kubectl wait --for=condition=Ready node --all --timeout=120s >/dev/null || die "nodes are not ready"
-  lap "$nodes nodes Ready"
-  case $dns in
-    host) wait_for 60 "CoreDNS" curl -fs "http://$net.1:8181/ready" || die "CoreDNS is not ready" ;;
-    pod) kubectl -n kube-system rollout status deployment/coredns --timeout=60s >/dev/null || die "CoreDNS is not ready" ;;
-  esac
-  lap "DNS ready"
+  local count=${1:-1} index
+  [[ $count =~ ^[1-9]$ ]] || die "$count nodes: 1 to 9 would do"
+  [[ $network =~ ^[0-9]+\.[0-9]+$ ]] || die "CAIRN_CLUSTER_NETWORK=$network: two numbers, such as 10.98, would do"
+  check "$count" || exit
+  [ ! -e "$dir/box" ] || die "there is a cluster in $dir: \`$0 down\` ends it, or CAIRN_CLUSTER_DIR says where else"
+  ! ip link show "$name" >/dev/null 2>&1 ||
+    die "the interface $name is there already, of a cluster elsewhere: CAIRN_CLUSTER_NETWORK=10.98 or so would do"
+  "$here/build.sh" --nodes >/dev/null
+  trap 'trap - INT TERM; say "ending what was begun ..."; down; exit 130' INT TERM
+  begun=$(date +%s%N) # without what was built
+  mkdir -p "$dir/box" "$dir/images" "$dir/scripts"
+  # Copies, as boxes read them while they run, and somebody may change these.
+  cp "$here"/{box.sh,common.sh,api.py,provisioner.py,policies.py} "$dir/scripts/"
+  printf 'network=%s\nprograms=%s\n' "$network" "$programs" >"$dir/settings"
+  system_image pause
+  system_image coredns
+  write_certificates "$count"
+  write_control_plane
+  for index in $(seq "$count"); do write_node "n$index" "$index"; done
+  lap "certificates and configuration are written"
+  start_box cp
+  lay_network
+  for index in $(seq "$count"); do start_box "n$index"; done
+  for index in $(seq "$count"); do plug "n$index"; done
+  lap "the boxes run: cp and $(seq -s ', ' -f 'n%g' "$count")"
+  wait_for 120 kube-apiserver kubectl get --raw /readyz || die "see $dir/box/cp/log"
+  lap "the API server answers"
+  wait_for 30 "DNS and storage classes" apply_system || die "$(apply_system 2>&1)"
+  wait_for 60 "$count nodes" all_registered "$count" || die "see $dir/box/*/log/kubelet.log"
+  kubectl wait --for=condition=Ready node --all --timeout=120s >/dev/null || die "see $dir/box/*/log/kubelet.log"
+  lap "every node is Ready"
+  kubectl --namespace kube-system rollout status deployment/coredns --timeout=120s >/dev/null || die "CoreDNS is not ready"
+  lap "DNS answers"
 }
+apply_system() {
+  sed -e "s/@SERVICES@/$services/" -e "s/@REPLICAS@/$(($(boxes | wc -l) > 2 ? 2 : 1))/" "$here/system.yaml" | kubectl apply -f -
+}
+all_registered() { [ "$(kubectl get nodes -o name | wc -l)" = "$1" ]; }
 
 down() {
-  local b cg
-  for b in $(boxes); do box_kill "$b"; done
-  ip link del "$name" 2>/dev/null || true
-  # Loop devices of sized volumes detach with the last mount; wait for them.
-  wait_for 10 "loop devices" eval "! losetup -a | grep -q '$dir/'" || true
-  [ ! -e "$dir/cgroups" ] || while read -r cg; do
-    [ ! -d "$cg" ] || wait_for 10 "$cg to be empty" eval "find '$cg' -depth -type d -exec rmdir {} + ; [ ! -d '$cg' ]"
-  done <"$dir/cgroups"
+  local box group
+  for box in $(boxes); do kill_box "$box" || true; done
+  # And of boxes that were killed at birth.
+  [ ! -e "$dir/groups" ] || while read -r group; do
+    wait_for 30 "the end of what runs in $group" remove_group "$group"
+  done <"$dir/groups"
+  ip link delete "$name" 2>/dev/null || true
+  # Loop devices go with the last mount of what they show.
+  wait_for 10 "loop devices of $dir" no_loop_devices || true
   rm -rf "${dir:?}"
+}
+no_loop_devices() { ! losetup --list --noheadings --output BACK-FILE | grep -qF "$dir/"; }
+
+load() { # ARCHIVE...
+  local archive box own taking=()
+  for archive; do
+    [ -e "$archive" ] || die "$archive is not there; an OCI archive, such as image.py writes, would do"
+    own=$dir/images/$(basename "$archive")
+    cmp -s "$archive" "$own" || cp "$archive" "$own"
+    for box in $(boxes); do
+      # A node that is down takes it in when it boots.
+      [ "$box" != cp ] && alive "$dir/box/$box/first" >/dev/null || continue
+      [ "$dir/box/$box/images/$(basename "$own")" -nt "$own" ] && continue
+      { on "$box" ctr --namespace k8s.io images import "$own" >/dev/null && touch "$dir/box/$box/images/$(basename "$own")"; } &
+      taking+=($!)
+    done
+  done
+  for box in "${taking[@]}"; do wait "$box" || die "a node did not take an image: see above"; done
+}
+
+tag() { # IMAGE NAME
+  local box
+  for box in $(boxes); do
+    [ "$box" = cp ] || on "$box" ctr --namespace k8s.io images tag --force "$1" "$2" >/dev/null
+  done
+}
+
+status() {
+  local box process namespace
+  for box in $(boxes); do
+    process=$(alive "$dir/box/$box/first") || {
+      echo "$box: down"
+      continue
+    }
+    echo "$box: runs, MiB of memory"
+    namespace=$(readlink "/proc/$process/ns/pid")
+    for process in /proc/[0-9]*; do
+      [ "$(readlink "$process/ns/pid" 2>/dev/null)" = "$namespace" ] || continue
+      awk -v name="$(cat "$process/comm" 2>/dev/null)" '/^Pss:/ {kib = $2} END {if (kib > 2048) printf "  %-24s %6.0f\n", name, kib / 1024}' \
+        "$process/smaps_rollup" 2>/dev/null || true
+    done | sort -k2 -rn
+  done
+}
+
+usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; }
+wants() { # COUNT WORDS...      how many words a command needs at least
+  [ "$#" -gt "$(($1 + 1))" ] || {
+    say "cluster.sh $2: more words are needed:"
+    usage | grep -F "cluster.sh $2 " >&2
+    exit 2
+  }
 }
 
 case ${1:-} in
-  _init) init "$2" ;;
   up) up "${2:-1}" ;;
   down) down ;;
-  env) echo "export KUBECONFIG=$dir/kubeconfig PATH=$bin:\$PATH" ;;
-  load)
-    shift
-    for tar; do
-      cp "$tar" "$dir/images/"
-      for b in $(boxes); do
-        [ "$b" = cp ] || "$self" exec "$b" ctr -n k8s.io images import "$dir/images/$(basename "$tar")" >/dev/null &
-      done
-      wait
-    done ;;
-  exec) pid=$(box_pid "$2"); shift 2; exec nsenter -t "$pid" -n -m -p -u -i -C "$@" ;;
-  crash) box_kill "$2"; ip route del "$pods.$(cat "$dir/box/$2/index").0/24" 2>/dev/null || true ;;
-  boot) [ -z "$(alive "$dir/box/$2/init")" ] || die "$2 is running"; box_start "$2"; plug "$2" ;;
-  stop) "$self" exec "$2" sh -c "touch /run/svc/$3.down; kill -9 \$(cat /run/svc/$3.pid)" ;;
-  start) "$self" exec "$2" rm -f "/run/svc/$3.down" ;;
-  cut) # on the bridge port of the node: it also holds for what its pods send
-    in_net cp nft add table bridge cuts
-    in_net cp nft add chain bridge cuts between '{ type filter hook forward priority 0; policy accept; }'
-    in_net cp nft add chain bridge cuts to_cp '{ type filter hook input priority 0; policy accept; }'
-    in_net cp nft add chain bridge cuts from_cp '{ type filter hook output priority 0; policy accept; }'
-    case ${3:-all} in
-      all) in_net cp nft add rule bridge cuts between iifname "$2" drop comment "$2"
-           in_net cp nft add rule bridge cuts between oifname "$2" drop comment "$2"
-           in_net cp nft add rule bridge cuts to_cp iifname "$2" drop comment "$2"
-           in_net cp nft add rule bridge cuts from_cp oifname "$2" drop comment "$2" ;;
-      cp) in_net cp nft add rule bridge cuts to_cp iifname "$2" drop comment "$2"
-          in_net cp nft add rule bridge cuts from_cp oifname "$2" drop comment "$2" ;;
-      *) in_net cp nft add rule bridge cuts between iifname "$2" oifname "$3" drop comment "$2"
-         in_net cp nft add rule bridge cuts between iifname "$3" oifname "$2" drop comment "$2" ;;
-    esac ;;
-  heal)
-    for c in between to_cp from_cp; do
-      in_net cp nft -a -j list chain bridge cuts "$c" 2>/dev/null |
-        jq -r --arg n "$2" '.nftables[].rule? | select(.comment == $n) | .handle' |
-        while read -r h; do in_net cp nft delete rule bridge cuts "$c" handle "$h"; done
-    done ;;
-  status)
-    for b in $(boxes); do
-      pid=$(alive "$dir/box/$b/init") || { echo "$b: down"; continue; }
-      ns=$(readlink "/proc/$pid/ns/pid")
-      echo "$b: (private memory MiB)"
-      for p in /proc/[0-9]*; do
-        [ "$(readlink "$p/ns/pid" 2>/dev/null)" = "$ns" ] || continue
-        awk -v n="$(cat "$p/comm" 2>/dev/null)" '/^Pss:/ {s = $2} END {if (s > 2048) printf "  %-24s %6.0f\n", n, s / 1024}' "$p/smaps_rollup" 2>/dev/null || true
-      done | sort -k2 -rn
-    done ;;
-  *) sed -n '2,16p' "$self"; exit 2 ;;
+  check) check "${2:-3}" ;;
+  env) echo "export KUBECONFIG=$dir/kubeconfig PATH=$programs:\$PATH" ;;
+  load) wants 1 "$@" && shift && load "$@" ;;
+  tag) wants 2 "$@" && tag "$2" "$3" ;;
+  where) echo "$dir" ;;
+  status) status ;;
+  exec) wants 2 "$@" && known "$2" && shift && on "$@" ;;
+  crash)
+    wants 1 "$@" && known "$2" && kill_box "$2"
+    ip route delete "$(pods_of "$(index_of "$2")")" 2>/dev/null || true
+    ;;
+  boot)
+    wants 1 "$@" && known "$2"
+    [ -z "$(alive "$dir/box/$2/first")" ] || die "$2 runs"
+    start_box "$2"
+    plug "$2"
+    ;;
+  stop) wants 2 "$@" && known "$2" && on "$2" sh -c "touch /run/services/$3.down; kill -KILL \$(cat /run/services/$3.pid)" ;;
+  start) wants 2 "$@" && known "$2" && on "$2" rm -f "/run/services/$3.down" ;;
+  cut) wants 1 "$@" && known "$2" ${3:+"$3"} && cut_off "$2" "${3:-all}" ;;
+  heal) wants 1 "$@" && known "$2" && heal "$2" ;;
+  help | --help | -h) usage ;;
+  *)
+    usage >&2
+    exit 2
+    ;;
 esac
