@@ -299,7 +299,7 @@ async fn a_transaction_waits_a_moment_for_what_it_spends() {
         let path = "/api/v2/transactions?wait=committed";
         let batch = format!("[{},{}]", text(move_of), text(&asset("beside")));
         let reply = world.post(path, batch).await;
-        reply.json()["items"].as_array().unwrap().iter().all(|item| item["status"] == "committed")
+        reply.json().as_array().unwrap().iter().all(|item| item["status"] == "committed")
     };
     let (first, second) = (asset("first"), asset("second"));
     let (first_moves, second_moves) = (given(&first, 2), given(&second, 2));
