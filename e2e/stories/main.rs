@@ -9,6 +9,7 @@ mod federation;
 mod report;
 mod stage;
 mod story;
+mod validator;
 
 use std::{path::PathBuf, process::ExitCode};
 

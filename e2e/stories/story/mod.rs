@@ -1,6 +1,7 @@
 //! The stories, in the order in which they are played.
 
 mod install;
+mod pods;
 
 use anyhow::bail;
 
@@ -16,11 +17,18 @@ pub(crate) struct Story {
 }
 
 /// All of them.
-pub(crate) const ALL: &[Story] = &[Story {
-    name: "install",
-    title: "a federation from one manifest; clients work through the Service",
-    play: install::play,
-}];
+pub(crate) const ALL: &[Story] = &[
+    Story {
+        name: "install",
+        title: "a federation from the chart; the official driver works through the Service and a forwarded port",
+        play: install::play,
+    },
+    Story {
+        name: "pods",
+        title: "pods deleted, processes killed and hung: each validator is back by itself, as who it was",
+        play: pods::play,
+    },
+];
 
 /// Those whose names begin with one of these; all when there is none.
 pub(crate) fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Story>> {
