@@ -10,6 +10,7 @@ mod report;
 mod stage;
 mod story;
 mod validator;
+mod volume;
 
 use std::{path::PathBuf, process::ExitCode};
 

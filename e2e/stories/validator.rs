@@ -56,7 +56,12 @@ impl Federation {
     }
 
     /// Waits until a validator runs again, serves and votes.
-    pub(crate) fn is_back(&self, stage: &Stage, validator: &str, before: &Run) -> anyhow::Result<()> {
+    pub(crate) fn is_back(
+        &self,
+        stage: &Stage,
+        validator: &str,
+        before: &Run,
+    ) -> anyhow::Result<()> {
         stage.until(&format!("{validator} is back and votes"), || {
             ensure!(self.run(stage, validator)? != *before, "it runs as it did");
             self.votes(stage, validator)
@@ -87,7 +92,12 @@ impl Federation {
     }
 
     /// Sends a signal to a validator's process, from the node that it runs on.
-    pub(crate) fn signal(&self, stage: &Stage, validator: &str, signal: &str) -> anyhow::Result<()> {
+    pub(crate) fn signal(
+        &self,
+        stage: &Stage,
+        validator: &str,
+        signal: &str,
+    ) -> anyhow::Result<()> {
         let pod = stage.object("pod", &self.pod(validator))?;
         let (node, uid) = (text(&pod["spec"]["nodeName"])?, text(&pod["metadata"]["uid"])?);
         stage.say(format!("kill -{signal} the process of {validator} on {node}"));

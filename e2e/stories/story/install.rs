@@ -41,7 +41,9 @@ pub(super) fn play(stage: &mut Stage) -> anyhow::Result<()> {
 /// The driver through the Service's address, and through a port that kubectl forwards.
 fn drive(stage: &Stage, service: &str) -> anyhow::Result<()> {
     if Command::new("npm").arg("--version").output().is_err() {
-        return Err(NotHere("npm is not installed: all went well, but for the driver".into()).into());
+        return Err(
+            NotHere("npm is not installed: all went well, but for the driver".into()).into()
+        );
     }
     driver(stage, "the Service", service)?;
     let forward = Forward::start(stage, "service/ledger-api")?;
@@ -105,5 +107,7 @@ fn free() -> anyhow::Result<Ipv4Addr> {
     let is_free = |address: &Ipv4Addr| {
         [PORT_API, PORT_EVENTS].iter().all(|port| TcpListener::bind((*address, *port)).is_ok())
     };
-    addresses.find(is_free).with_context(|| format!("the ports {PORT_API} and {PORT_EVENTS} are in use"))
+    addresses
+        .find(is_free)
+        .with_context(|| format!("the ports {PORT_API} and {PORT_EVENTS} are in use"))
 }

@@ -1,7 +1,9 @@
 //! The stories, in the order in which they are played.
 
 mod install;
+mod lifecycle;
 mod pods;
+mod volume_lost;
 
 use anyhow::bail;
 
@@ -27,6 +29,16 @@ pub(crate) const ALL: &[Story] = &[
         name: "pods",
         title: "pods deleted, processes killed and hung: each validator is back by itself, as who it was",
         play: pods::play,
+    },
+    Story {
+        name: "volume-lost",
+        title: "a validator's volume lost: it follows and signs nothing, or stays away; and comes back with its volume",
+        play: volume_lost::play,
+    },
+    Story {
+        name: "lifecycle",
+        title: "grown, paused, fenced, suspended, deleted and made again; a volume of another chain is refused",
+        play: lifecycle::play,
     },
 ];
 
