@@ -347,7 +347,8 @@ fn a_validator_whose_volume_is_lost_follows_and_signs_nothing_until_it_is_back()
     fs::remove_dir_all(&data).unwrap();
     fs::rename(aside, data).unwrap();
     federation.nodes[3].start();
-    assert_eq!(runs(&mut federation.nodes[3])["voting"], true);
+    runs(&mut federation.nodes[3]);
+    until("it votes again", || federation.nodes[3].status().filter(|said| said["voting"] == true));
     assert_eq!(identity(&federation.nodes[3]).unwrap()["consensus_key"], keys_shown[0]);
     acknowledged.push(federation.nodes[3].commits());
     federation.agrees_on(&acknowledged);
