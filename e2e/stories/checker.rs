@@ -37,6 +37,20 @@ impl Stage<'_> {
     /// transaction was refused.
     pub(crate) fn check(&mut self, federation: &Federation, client: Client) -> anyhow::Result<()> {
         let (seen, longest_silence) = client.stop();
+        self.check_seen(federation, &seen, longest_silence)
+    }
+
+    /// Checks the ledger on every validator against what clients saw that have ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stage::check`].
+    pub(crate) fn check_seen(
+        &mut self,
+        federation: &Federation,
+        seen: &Seen,
+        longest_silence: Duration,
+    ) -> anyhow::Result<()> {
         ensure!(seen.refused.is_empty(), "sound transactions were refused: {:?}", seen.refused);
         ensure!(!seen.acknowledged.is_empty(), "nothing was acknowledged");
         let mut urls = vec![];
@@ -44,7 +58,7 @@ impl Stage<'_> {
             urls.push((validator.as_str(), federation.address(self, validator)?));
         }
         let height = self.until("all validators are level", || level(&urls))?;
-        let blocks = compare(&urls, height, &seen)?;
+        let blocks = compare(&urls, height, seen)?;
         let checked = Checked {
             transactions: seen.acknowledged.len(),
             blocks,

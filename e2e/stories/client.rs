@@ -80,6 +80,16 @@ impl Client {
         Ok(())
     }
 
+    /// Ends the clients before nobody is there to answer; adds what they saw, and tells the longest time
+    /// without an acknowledgement.
+    pub(crate) fn rests(self, all: &mut Seen) -> Duration {
+        let (seen, longest) = self.stop();
+        all.acknowledged.extend(seen.acknowledged);
+        all.again += seen.again;
+        all.refused.extend(seen.refused);
+        longest
+    }
+
     /// Ends the clients; what they saw, and the longest time without an acknowledgement.
     pub(crate) fn stop(self) -> (Seen, Duration) {
         self.stop.store(true, Ordering::Relaxed);

@@ -22,20 +22,30 @@ pub(crate) struct Federation {
 impl Federation {
     /// Four validators, with what the story changes in the spec.
     pub(crate) fn of_four(stage: &Stage, spec: Value) -> anyhow::Result<Self> {
-        let validators: Vec<String> = ["alice", "bob", "carol", "dave"].map(String::from).into();
+        Self::of(stage, "ledger", &["alice", "bob", "carol", "dave"], spec)
+    }
+
+    /// These validators, with what the story changes in the spec.
+    pub(crate) fn of(
+        stage: &Stage,
+        name: &str,
+        validators: &[&str],
+        spec: Value,
+    ) -> anyhow::Result<Self> {
         let mut whole = json!({
             "validators": validators.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>(),
             "storage": { "data": { "size": "1Gi" } },
         });
         merge(&mut whole, spec);
-        let federation = Self { name: "ledger".into(), validators };
+        let named = validators.iter().map(|name| (*name).to_owned()).collect();
+        let federation = Self { name: name.into(), validators: named };
         let object = json!({
             "apiVersion": "cairndb.io/v1alpha1",
             "kind": "BlockchainCluster",
             "metadata": { "name": federation.name },
             "spec": whole,
         });
-        stage.apply("a federation of alice, bob, carol and dave", &object)?;
+        stage.apply(&format!("a federation of {}", validators.join(", ")), &object)?;
         federation.is(stage, "Ready", "True")?;
         Ok(federation)
     }
@@ -71,6 +81,16 @@ impl Federation {
     /// The pod of a validator.
     pub(crate) fn pod(&self, validator: &str) -> String {
         format!("{}-{validator}-0", self.name)
+    }
+
+    /// Waits until a validator has no pod.
+    pub(crate) fn has_no_pod(&self, stage: &Stage, validator: &str) -> anyhow::Result<()> {
+        let pod = self.pod(validator);
+        stage.until(&format!("{validator} has no pod"), || {
+            let found = stage.quietly(&["get", "pod", &pod, "--ignore-not-found", "-o", "name"])?;
+            ensure!(found.trim().is_empty(), "{pod} is there");
+            Ok(())
+        })
     }
 
     /// Where a validator's API is: the pod's own address.

@@ -9,6 +9,8 @@ mod federation;
 mod report;
 mod stage;
 mod story;
+mod validator;
+mod volume;
 
 use std::{path::PathBuf, process::ExitCode};
 

@@ -1,6 +1,9 @@
 //! The stories, in the order in which they are played.
 
 mod install;
+mod lifecycle;
+mod pods;
+mod volume_lost;
 
 use anyhow::bail;
 
@@ -16,11 +19,28 @@ pub(crate) struct Story {
 }
 
 /// All of them.
-pub(crate) const ALL: &[Story] = &[Story {
-    name: "install",
-    title: "a federation from one manifest; clients work through the Service",
-    play: install::play,
-}];
+pub(crate) const ALL: &[Story] = &[
+    Story {
+        name: "install",
+        title: "a federation from the chart; the official driver works through the Service and a forwarded port",
+        play: install::play,
+    },
+    Story {
+        name: "pods",
+        title: "pods deleted, processes killed and hung: each validator is back by itself, as who it was",
+        play: pods::play,
+    },
+    Story {
+        name: "volume-lost",
+        title: "a validator's volume lost: it follows and signs nothing, or stays away; and comes back with its volume",
+        play: volume_lost::play,
+    },
+    Story {
+        name: "lifecycle",
+        title: "grown, paused, fenced, suspended, deleted and made again; a volume of another chain is refused",
+        play: lifecycle::play,
+    },
+];
 
 /// Those whose names begin with one of these; all when there is none.
 pub(crate) fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Story>> {

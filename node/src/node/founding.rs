@@ -3,6 +3,8 @@
 //!
 //! *Invariant:* keys are made only where no chain can know others: neither a genesis nor a pinned
 //! copy of one is to be had, and the data directory holds no chain. A lost key is never made again.
+//! A validator whose volume is lost and whose member key is not follows its chain with another
+//! consensus key, with which it signs nothing.
 
 use std::{
     fs,
@@ -38,6 +40,14 @@ const GENESIS_BYTES_MAX: u64 = 1 << 20;
 
 /// What a chain leaves in a data directory.
 const TRACES: [&str; 4] = ["store.json", "blocks", "journal", "raft"];
+
+/// The genesis that a data directory was founded with.
+const PINNED: &str = "genesis.json";
+
+/// What says that a data directory took the place of a lost one.
+const FOLLOWER: &str = "follower";
+const FOLLOWER_TEXT: &[u8] = b"# The volume with this validator's consensus key was lost. The key beside this file is another one:\n\
+    # the validator follows its chain with it and signs nothing.\n";
 
 /// SIGTERM and Ctrl-C.
 pub(super) struct Told {
@@ -222,7 +232,7 @@ fn find(path: &Path) -> Result<Found, Failure> {
 }
 
 fn pinned(config: &Config) -> PathBuf {
-    config.data.join("genesis.json")
+    config.data.join(PINNED)
 }
 
 /// The genesis, or the copy of it that was pinned when there was one.
@@ -241,7 +251,7 @@ pub(super) fn genesis(config: &Config) -> Result<Genesis, Failure> {
         return Ok(kept);
     }
     Err(Failure::new(
-        ExitCode::Genesis,
+        ExitCode::DataDirectory,
         format!(
             "the genesis file {} is of chain {}, {} is of chain {}; this data directory is the latter's",
             config.genesis.display(),
@@ -252,10 +262,15 @@ pub(super) fn genesis(config: &Config) -> Result<Genesis, Failure> {
     ))
 }
 
-/// Whether the keys that the genesis must name are there at all.
+/// Whether the keys that the genesis must name are there at all. One may be missing: the consensus key
+/// on an empty volume, beside a member key that is kept elsewhere. The chain knows its owner, who may
+/// follow.
 pub(super) fn check_there(config: &Config, genesis: &Genesis) -> Result<(), Failure> {
-    for key in [&config.data.join("consensus.key"), &config.member_key] {
-        if !key.exists() {
+    let consensus = config.data.join("consensus.key");
+    let follows =
+        config.member_key.exists() && (is_follower(config) || is_empty_volume(&config.data));
+    for key in [&consensus, &config.member_key] {
+        if !key.exists() && !(follows && key == &consensus) {
             return Err(Failure::new(
                 ExitCode::Key,
                 format!(
@@ -269,9 +284,23 @@ pub(super) fn check_there(config: &Config, genesis: &Genesis) -> Result<(), Fail
     Ok(())
 }
 
-/// Whether the genesis names the consensus key that was made here.
+fn is_follower(config: &Config) -> bool {
+    config.data.join(FOLLOWER).exists()
+}
+
+fn is_empty_volume(data: &Path) -> bool {
+    !data.join(PINNED).exists() && !TRACES.iter().any(|name| data.join(name).exists())
+}
+
+/// Whether the genesis names the consensus key that was made here. A follower's it does not name.
 pub(super) fn check_named(config: &Config, genesis: &Genesis, me: Peer) -> Result<(), Failure> {
+    if is_follower(config) {
+        return Ok(());
+    }
     let path = config.data.join("consensus.key");
+    if !path.exists() {
+        return follow(config, genesis);
+    }
     let own = keys::read(&path)?.public();
     let named = genesis.validators()[usize::from(me)].consensus_key;
     if own == named {
@@ -285,6 +314,21 @@ pub(super) fn check_named(config: &Config, genesis: &Genesis, me: Peer) -> Resul
             config.name
         ),
     ))
+}
+
+/// Writes down that the key which the chain knows is lost, before another one is made: without that,
+/// the other one would be taken for a wrong one at the next start.
+fn follow(config: &Config, genesis: &Genesis) -> Result<(), Failure> {
+    tracing::warn!(
+        chain = %genesis.chain(),
+        "the volume is empty and the chain is founded: the consensus key is lost, this validator follows"
+    );
+    keys::make_directory(&config.data).map_err(|error| {
+        let path = config.data.display();
+        Failure::new(ExitCode::DataDirectory, format!("{path} cannot be made: {error}"))
+    })?;
+    let mark = config.data.join(FOLLOWER);
+    replace(&mark, |file| file.write_all(FOLLOWER_TEXT)).map_err(store_failure)
 }
 
 /// Keeps the genesis, so that the validator can start without the file. When the store was

@@ -1,5 +1,6 @@
 //! Volumes hold keys and signing state: one that is gone, going, or of another chain is never made again
-//! behind anybody's back.
+//! behind anybody's back. One exception: a validator that keeps its member key elsewhere gets an empty one,
+//! on which it follows the chain and signs nothing.
 
 use std::collections::BTreeMap;
 
@@ -67,14 +68,15 @@ pub(super) fn barred(
 ) -> BTreeMap<String, Refusal> {
     let chain = found.genesis.as_ref().map(|genesis| genesis.chain().to_string());
     let mut barred = BTreeMap::new();
-    for ValidatorSpec { name: validator, .. } in &spec.validators {
+    for founder in &spec.validators {
+        let validator = &founder.name;
         let claim_name = name.claim(validator);
         let live = claim(name, validator, observed);
         let (reason, message) = match live {
-            None if found.founded => (
+            None if found.founded && !follows_without(spec, founder) => (
                 "VolumeLost",
                 format!(
-                    "the volume {claim_name} is gone, and with it the keys of {validator}: put it back from a backup; a new one is not made, because the federation does not know its keys"
+                    "the volume {claim_name} is gone, and with it the keys of {validator}: make a claim of that name on the volume itself (spec.volumeName), never on an older copy; without it, {validator} stays away, because the federation does not know its keys"
                 ),
             ),
             Some(live) if live.pointer("/metadata/deletionTimestamp").is_some() => (
@@ -99,6 +101,14 @@ pub(super) fn barred(
         barred.insert(validator.clone(), refusal);
     }
     barred
+}
+
+/// Whether an empty volume is of use to a validator: the federation knows it by its member key, and it is
+/// meant to run. A person who stops it may put the lost one back in peace.
+fn follows_without(spec: &BlockchainClusterSpec, validator: &ValidatorSpec) -> bool {
+    validator.member_key_secret.is_some()
+        && !spec.suspend
+        && !spec.fenced_validators.contains(&validator.name)
 }
 
 /// The chain that a volume belongs to, as far as its label says.

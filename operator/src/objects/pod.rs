@@ -32,6 +32,8 @@ pub(super) mod mounts {
 const USER: u32 = 65532;
 /// A leader steps down and files are closed within a second or two; a slow disk may take longer.
 const GRACE_SECONDS: u32 = 60;
+/// A process that is not alive does not end by itself when told to: it is not waited for long.
+const HUNG_GRACE_SECONDS: u32 = 5;
 /// Secrets can be read by the validator's group, and nobody else: rw for nobody, r for owner and group.
 const SECRET_MODE: u32 = 0o440;
 
@@ -102,7 +104,13 @@ fn container(checked: &Checked, validator: &ValidatorSpec, files: &[File]) -> Va
         "resources": validator.resources.as_ref().or(checked.spec.resources.as_ref()),
         // An hour, for whoever has to read a long journal and make its indexes anew.
         "startupProbe": { "httpGet": ask("/livez"), "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 720 },
-        "livenessProbe": { "httpGet": ask("/livez"), "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6 },
+        "livenessProbe": {
+            "httpGet": ask("/livez"),
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "failureThreshold": 6,
+            "terminationGracePeriodSeconds": HUNG_GRACE_SECONDS,
+        },
         "readinessProbe": { "httpGet": ask("/readyz"), "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 2 },
         // A validator's last line says in one sentence why it ended.
         "terminationMessagePolicy": "FallbackToLogsOnError",

@@ -97,6 +97,7 @@ impl Look<'_> {
                 Watched::Cluster => {}
             }
         }
+        self.put_back(cluster, &mut objects).await?;
         Ok(Observed {
             now: clock::now(),
             objects,
@@ -107,6 +108,36 @@ impl Look<'_> {
             installed: self.installed.clone(),
             default_image: self.default_image.to_owned(),
         })
+    }
+
+    /// Volumes and the genesis of a chain that a person put back: they carry no label of ours until they
+    /// were seen. They are only asked for while they are missing.
+    async fn put_back(
+        &self,
+        cluster: &BlockchainCluster,
+        objects: &mut BTreeMap<(Kind, String), Value>,
+    ) -> Result<(), kube::Error> {
+        if cluster.status.as_ref().is_none_or(|status| status.chain_id.is_none()) {
+            return Ok(());
+        }
+        let name = place(cluster);
+        let claims = cluster.spec.validators.iter().map(|validator| name.claim(&validator.name));
+        let kept = claims.map(|claim| (Kind::PersistentVolumeClaim, claim));
+        for (kind, object) in kept.chain([(Kind::ConfigMap, name.genesis())]) {
+            if objects.contains_key(&(kind, object.clone())) {
+                continue;
+            }
+            let watched = Watched::Owned(kind);
+            let resource = api_resource(watched);
+            let api: Api<DynamicObject> =
+                Api::namespaced_with(self.client.clone(), &name.namespace, &resource);
+            if let Some(found) = api.get_opt(&object).await? {
+                let mut value = as_value(watched, found);
+                trim(watched, &mut value);
+                objects.insert((kind, object), value);
+            }
+        }
+        Ok(())
     }
 
     async fn ask(

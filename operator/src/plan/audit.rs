@@ -37,7 +37,7 @@ pub enum Violation {
     /// A volume with signing state would go.
     #[error("the plan deletes the volume {0}")]
     VolumeDeleted(String),
-    /// An empty volume would take the place of one with keys.
+    /// An empty volume would take the place of one with all keys.
     #[error("the plan makes an empty volume {0} for a validator that had one with keys")]
     VolumeReplaced(String),
     /// The genesis would be replaced.
@@ -182,12 +182,23 @@ fn volumes_stay(step: &Step, checked: &Checked, observed: &Observed) -> Result<(
         }
         Step::Apply(Manifest { kind: Kind::PersistentVolumeClaim, name, .. })
             if checked.founded
+                && !keeps_its_member_key(name, checked)
                 && !observed.objects.contains_key(&(Kind::PersistentVolumeClaim, name.clone())) =>
         {
             Err(Violation::VolumeReplaced(name.clone()))
         }
         _ => Ok(()),
     }
+}
+
+/// Whether the validator of that claim is known to the others without its volume, and is meant to run.
+fn keeps_its_member_key(claim: &str, checked: &Checked) -> bool {
+    let own = |name: &str| claim == format!("data-{}-{name}", checked.name.name);
+    let stopped = |name: &String| checked.spec.fenced_validators.contains(name);
+    let mut validators = checked.spec.validators.iter();
+    let it = validators.find(|validator| own(&validator.name));
+    !checked.spec.suspend
+        && it.is_some_and(|it| it.member_key_secret.is_some() && !stopped(&it.name))
 }
 
 fn genesis_stays(step: &Step, checked: &Checked, observed: &Observed) -> Result<(), Violation> {

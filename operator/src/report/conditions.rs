@@ -166,8 +166,9 @@ fn keys_available(facts: &Facts<'_>) -> Fact {
             && founder.consensus_key.to_string() != report.consensus_key
         {
             let (expected, got) = (founder.consensus_key, &report.consensus_key);
-            let message =
-                format!("the genesis expects the key {expected} of {validator}, got {got}");
+            let message = format!(
+                "the genesis expects the key {expected} of {validator}, got {got}: it follows the chain and signs nothing, and the others decide without it; to put the volume with its key back, fence {validator}, replace the claim of its volume by one on that volume (spec.volumeName), never on an older copy, and unfence it"
+            );
             return Fact::new(name, Truth::False, "KeyMismatch", message);
         }
     }

@@ -2,7 +2,7 @@
 
 use cairn_operator::{
     check::Checked,
-    crd::{OperationKind, OperationStatus},
+    crd::{OperationKind, OperationStatus, SecretKeyRef},
     manifest::{Kind, Manifest},
     observe::Observed,
     plan::{
@@ -100,6 +100,11 @@ fn volumes_are_not_deleted_nor_made_anew() {
     let make = Step::Apply(Manifest { kind: claim.0, name: claim.1.clone(), value });
     let plan = of(&world, "carol", vec![make]);
     says(&world, &plan, Err(Violation::VolumeReplaced(claim.1.clone())), "an empty volume");
+    let secret = SecretKeyRef { name: "bob".into(), key: "member.key".into() };
+    world.cluster.spec.validators[1].member_key_secret = Some(secret);
+    says(&world, &plan, Ok(()), "one on which its owner may follow");
+    world.cluster.spec.fenced_validators = vec!["bob".into()];
+    says(&world, &plan, Err(Violation::VolumeReplaced(claim.1.clone())), "while it is stopped");
 }
 
 #[test]

@@ -148,6 +148,9 @@ impl World {
         let quorum = self.has_quorum();
         let silent = trouble.as_deref() == Some("silent");
         let unready = trouble.as_deref() == Some("unready");
+        // On another volume than the one that its key was made on, it follows.
+        let own = &founding.consensus_key;
+        let known = genesis.validators().iter().any(|it| it.consensus_key.to_string() == *own);
         Ok(NodeReport {
             phase: "running".into(),
             chain_id: genesis.chain().to_string(),
@@ -155,7 +158,7 @@ impl World {
             best_peer: 100,
             ready: !unready,
             not_ready_because: unready.then(|| "it looks at its store".into()),
-            voting: !silent,
+            voting: known && !silent,
             quorum,
             no_quorum_because: (!quorum).then(|| "too few validators can be reached".into()),
             certificate_expiry: self.certificate_expiry,
