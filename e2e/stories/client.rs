@@ -24,6 +24,9 @@ use cairn_ledger::{
 /// What one request may take; a client that hears nothing for so long asks again.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What a connection may take: a pod whose node is gone refuses nothing, it is silent.
+const PATIENCE_CONNECT: Duration = Duration::from_secs(1);
+
 /// Between two transactions of a client: they watch a federation, they do not load it.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -80,6 +83,15 @@ impl Client {
         Ok(())
     }
 
+    /// The longest time without an acknowledgement since then, the time until now included.
+    pub(crate) fn silence(&self, since: Instant) -> Duration {
+        let seen = self.seen.lock().expect("clients do not panic");
+        let heard = seen.acknowledged.iter().map(|(_, at)| *at).filter(|at| *at > since);
+        let mut times: Vec<Instant> = heard.chain([since, Instant::now()]).collect();
+        times.sort_unstable();
+        times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
+    }
+
     /// Ends the clients; what they saw, and the longest time without an acknowledgement.
     pub(crate) fn stop(self) -> (Seen, Duration) {
         self.stop.store(true, Ordering::Relaxed);
@@ -100,6 +112,7 @@ fn work(url: &str, at: usize, seen: &Mutex<Seen>, stop: &AtomicBool) {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(PATIENCE))
+        .timeout_connect(Some(PATIENCE_CONNECT))
         .build();
     let agent = ureq::Agent::from(config);
     let mut number = 0_u64;

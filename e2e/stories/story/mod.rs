@@ -1,6 +1,10 @@
 //! The stories, in the order in which they are played.
 
+mod control_plane;
+mod drain;
 mod install;
+mod node_crash;
+mod partition;
 
 use anyhow::bail;
 
@@ -16,11 +20,33 @@ pub(crate) struct Story {
 }
 
 /// All of them.
-pub(crate) const ALL: &[Story] = &[Story {
-    name: "install",
-    title: "a federation from one manifest; clients work through the Service",
-    play: install::play,
-}];
+pub(crate) const ALL: &[Story] = &[
+    Story {
+        name: "install",
+        title: "a federation from one manifest; clients work through the Service",
+        play: install::play,
+    },
+    Story {
+        name: "drain",
+        title: "nodes are drained: one validator may go, a second waits",
+        play: drain::play,
+    },
+    Story {
+        name: "node-crash",
+        title: "nodes lose power and boot: one validator gone, then two and with them the quorum",
+        play: node_crash::play,
+    },
+    Story {
+        name: "partition",
+        title: "nodes are cut off each other, the control plane and everything; without a quorum for a while",
+        play: partition::play,
+    },
+    Story {
+        name: "control-plane",
+        title: "the API server and etcd are gone for a while; the federation votes on",
+        play: control_plane::play,
+    },
+];
 
 /// Those whose names begin with one of these; all when there is none.
 pub(crate) fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Story>> {
