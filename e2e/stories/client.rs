@@ -47,6 +47,8 @@ pub(crate) struct Client {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     begun: Instant,
+    /// While nothing could be decided, as the story had it.
+    excused: Mutex<Vec<(Instant, Instant)>>,
 }
 
 impl Client {
@@ -59,7 +61,7 @@ impl Client {
                 std::thread::spawn(move || work(&url, at, &seen, &stop))
             })
             .collect();
-        Self { seen, stop, threads, begun: Instant::now() }
+        Self { seen, stop, threads, begun: Instant::now(), excused: Mutex::default() }
     }
 
     /// How many transactions were acknowledged so far.
@@ -83,6 +85,11 @@ impl Client {
         Ok(())
     }
 
+    /// From then to now a story left no quorum: that is no silence to be told of.
+    pub(crate) fn excuse(&self, since: Instant) {
+        self.excused.lock().expect("nobody panics").push((since, Instant::now()));
+    }
+
     /// The longest time without an acknowledgement since then, the time until now included.
     pub(crate) fn silence(&self, since: Instant) -> Duration {
         let seen = self.seen.lock().expect("clients do not panic");
@@ -92,7 +99,7 @@ impl Client {
         times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
     }
 
-    /// Ends the clients; what they saw, and the longest time without an acknowledgement.
+    /// Ends the clients; what they saw, and the longest time without an acknowledgement that was not excused.
     pub(crate) fn stop(self) -> (Seen, Duration) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
@@ -102,7 +109,14 @@ impl Client {
         let mut times: Vec<Instant> = seen.acknowledged.iter().map(|(_, at)| *at).collect();
         times.push(self.begun);
         times.sort_unstable();
-        let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+        let excused = self.excused.into_inner().expect("nobody panics");
+        let silence = |pair: &[Instant]| {
+            let both = |(from, to): &(Instant, Instant)| {
+                (*to).min(pair[1]).saturating_duration_since((*from).max(pair[0]))
+            };
+            (pair[1] - pair[0]).saturating_sub(excused.iter().map(both).sum())
+        };
+        let longest = times.windows(2).map(silence).max().unwrap_or_default();
         (seen, longest)
     }
 }

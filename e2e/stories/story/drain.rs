@@ -31,16 +31,13 @@ pub(super) fn play(stage: &mut Stage) -> anyhow::Result<()> {
     stage.say(format!("drain: {told}"));
     federation.is(stage, "QuorumAtRisk", "True")?;
     client.further(20, PATIENCE).context("with one validator evicted")?;
-    let refusal =
-        evict(stage, &federation.pod("alice")).err().context("a second validator was evicted")?;
-    let told = format!("{refusal:#}");
+    let refusal = evict(stage, &federation.pod("alice")).err();
+    let refusal = refusal.context("a second validator was evicted")?;
     ensure!(
-        told.contains("disruption budget ledger needs 3 healthy pods and has 3 currently"),
-        "{told}"
+        format!("{refusal:#}").contains(told),
+        "it was refused for another reason: {refusal:#}"
     );
-    stage.say(
-        "an eviction of alice: the disruption budget needs 3 healthy pods and has 3 currently",
-    );
+    stage.say(format!("an eviction of alice, on another node: {told}"));
     drop(emptied);
     back(stage, &federation)?;
 

@@ -60,6 +60,7 @@ fn the_quorum(
     client: &Client,
     node: &str,
 ) -> anyhow::Result<()> {
+    let since = Instant::now();
     let crashed = breaks(stage, &["crash", node], &["boot", node])?;
     federation.is(stage, "Available", "False")?;
     let told = federation.condition(stage, "QuorumAtRisk")?;
@@ -72,7 +73,13 @@ fn the_quorum(
         ensure!(pod["metadata"]["deletionTimestamp"].is_string(), "not yet");
         Ok(())
     })?;
+    client.excuse(since);
+    let since = Instant::now();
     crashed.mend(stage)?;
     client.further(20, PATIENCE).context("the node is back")?;
+    stage.say(format!(
+        "longest silence after the boot: {:.1} s",
+        client.silence(since).as_secs_f64()
+    ));
     federation.is(stage, "Ready", "True").map(drop)
 }
