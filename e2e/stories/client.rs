@@ -171,6 +171,13 @@ fn commits(
         let mut noted = seen.lock().expect("clients do not panic");
         if let (Some(400..=428 | 430..=499), Ok(mut answer)) = (status, post) {
             let text = answer.body_mut().read_to_string().unwrap_or_default();
+            // It was sent before and is decided; the validator that was asked for it is a moment behind.
+            if text.contains("DuplicateTransaction") {
+                noted.again += 1;
+                drop(noted);
+                std::thread::sleep(Duration::from_millis(100));
+                continue;
+            }
             noted.refused.push(format!("{} {text}", answer.status()));
             return false;
         }
