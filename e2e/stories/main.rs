@@ -6,6 +6,7 @@ mod checker;
 mod client;
 mod cluster;
 mod federation;
+mod nodes;
 mod report;
 mod stage;
 mod story;

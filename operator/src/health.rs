@@ -114,6 +114,12 @@ impl<'a> Health<'a> {
         if let Some(fault) = self.fault() {
             return format!("{}: {}", fault.reason, fault.message);
         }
+        if let Some(node) = self.silent_node() {
+            return match self.said {
+                Some(Ok(_)) => format!("its node {node} is not heard of by Kubernetes; it answers"),
+                _ => format!("its node {node} is not heard of"),
+            };
+        }
         match (self.pod, self.said) {
             (None, _) => "it has no pod".into(),
             (Some(_), _) if self.is_leaving() => "its pod is being stopped".into(),
@@ -138,6 +144,22 @@ impl<'a> Health<'a> {
         let ready =
             |c: &k8s_openapi::api::core::v1::PodCondition| c.type_ == "Ready" && c.status == "True";
         !self.is_leaving() && conditions.is_some_and(|conditions| conditions.iter().any(ready))
+    }
+
+    /// The node it is on, when Kubernetes has lost sight of that: it then takes the pod for not ready, without
+    /// a reason, and the words of the node's kubelet stay as they were.
+    fn silent_node(&self) -> Option<&'a str> {
+        let conditions = self.pod?.status.as_ref()?.conditions.as_ref()?;
+        let find = |kind: &str| conditions.iter().find(|condition| condition.type_ == kind);
+        let (ready, containers) = (find("Ready")?, find("ContainersReady")?);
+        let given_up = ready.status != "True" && ready.reason.as_deref().unwrap_or("").is_empty();
+        (given_up && containers.status == "True").then(|| self.node())?
+    }
+
+    /// The node it is on.
+    #[must_use]
+    pub fn node(&self) -> Option<&'a str> {
+        self.pod?.spec.as_ref()?.node_name.as_deref()
     }
 
     fn container(&self) -> Option<&'a ContainerStatus> {
@@ -224,4 +246,40 @@ fn without_numbers(words: &str) -> String {
     let words: Vec<_> =
         words.split_whitespace().filter(|word| word.parse::<u64>().is_err()).collect();
     one_line(&words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn who_does_not_answer_on_a_node_that_is_gone_is_said_to_be_on_it() {
+        let pod = |containers: &str, reason: Option<&str>| -> Pod {
+            let conditions = json!([
+                { "type": "Ready", "status": "False", "reason": reason },
+                { "type": "ContainersReady", "status": containers },
+            ]);
+            let pod = json!({ "spec": { "nodeName": "n1", "containers": [] }, "status": { "conditions": conditions } });
+            serde_json::from_value(pod).unwrap()
+        };
+        let silent = Err("no route to host".to_owned());
+        let answers = Ok(NodeReport { ready: true, ..NodeReport::default() });
+        let table = [
+            (pod("True", None), &silent, "its node n1 is not heard of"),
+            (pod("True", None), &answers, "its node n1 is not heard of by Kubernetes; it answers"),
+            (pod("False", None), &answers, "its pod is not ready yet"),
+            (
+                pod("False", Some("ContainersNotReady")),
+                &silent,
+                "it could not be asked: no route to host",
+            ),
+            (pod("True", Some("ReadinessGatesNotReady")), &answers, "its pod is not ready yet"),
+        ];
+        for (pod, said, words) in &table {
+            let health = Health { pod: Some(pod), said: Some(said) };
+            assert_eq!(health.why_not_ready(), *words);
+        }
+    }
 }

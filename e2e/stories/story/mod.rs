@@ -1,7 +1,11 @@
 //! The stories, in the order in which they are played.
 
+mod control_plane;
+mod drain;
 mod install;
 mod lifecycle;
+mod node_crash;
+mod partition;
 mod pods;
 mod volume_lost;
 
@@ -39,6 +43,26 @@ pub(crate) const ALL: &[Story] = &[
         name: "lifecycle",
         title: "grown, paused, fenced, suspended, deleted and made again; a volume of another chain is refused",
         play: lifecycle::play,
+    },
+    Story {
+        name: "drain",
+        title: "nodes are drained: one validator may go, a second waits",
+        play: drain::play,
+    },
+    Story {
+        name: "node-crash",
+        title: "nodes lose power and boot: one validator gone, then two and with them the quorum",
+        play: node_crash::play,
+    },
+    Story {
+        name: "partition",
+        title: "nodes are cut off each other, the control plane and everything; without a quorum for a while",
+        play: partition::play,
+    },
+    Story {
+        name: "control-plane",
+        title: "the API server and etcd are gone for a while; the federation votes on",
+        play: control_plane::play,
     },
 ];
 

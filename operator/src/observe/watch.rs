@@ -14,7 +14,8 @@ use kube::{
     core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
-        watcher::{self, Event, watcher},
+        utils::Backoff,
+        watcher::{self, DefaultBackoff, Event, watcher},
     },
 };
 use serde_json::Value;
@@ -34,6 +35,9 @@ use crate::{
 const DISCOVER: Duration = Duration::from_secs(180);
 /// How often the CRD is looked for, until it is there.
 const CRD: Duration = Duration::from_secs(2);
+/// The longest pause between attempts at a watch. kube's own half a minute would be waited for an API server
+/// that is back already; a dozen watches every so many seconds are nothing that it would notice.
+const AGAIN_MOST: Duration = Duration::from_secs(5);
 /// Objects of one page of a list: a bound on what is held twice for a moment.
 const PAGE: u32 = 100;
 
@@ -190,7 +194,7 @@ impl Watches {
             let config = watcher::Config::default().page_size(PAGE);
             let stream =
                 watcher(api::<DeserializeGuard<BlockchainCluster>>(&self.client, &watch), config);
-            let mut events = std::pin::pin!(stream.default_backoff());
+            let mut events = std::pin::pin!(stream.backoff(Patience::default()));
             while let Some(event) = events.next().await {
                 self.cluster(&watch, event);
             }
@@ -204,7 +208,8 @@ impl Watches {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         };
-        let mut events = std::pin::pin!(watcher(api, config).default_backoff().into_stream());
+        let mut events =
+            std::pin::pin!(watcher(api, config).backoff(Patience::default()).into_stream());
         while let Some(event) = events.next().await {
             self.object(&watch, event);
         }
@@ -275,6 +280,24 @@ impl Watches {
         let (_, _, plural) = watched.names();
         self.metrics.watch_failures.with_label_values(&[plural]).inc();
         warn!(kind = plural, namespace, %error, "the watch failed: it is begun again");
+    }
+}
+
+/// The pauses between attempts at a watch: kube's, none of them too long.
+#[derive(Default)]
+struct Patience(DefaultBackoff);
+
+impl Iterator for Patience {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.0.next().map(|pause| pause.min(AGAIN_MOST))
+    }
+}
+
+impl Backoff for Patience {
+    fn reset(&mut self) {
+        self.0.reset();
     }
 }
 

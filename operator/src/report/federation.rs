@@ -72,6 +72,24 @@ fn votes(facts: &Facts<'_>) -> Option<Votes> {
     Some(Votes { power, known, unknown, seen })
 }
 
+/// A node that runs so many of them that its loss stops writes, and who they are.
+fn shared_node<'a>(facts: &Facts<'a>, votes: &Votes) -> Option<(&'a str, String)> {
+    let mut on: BTreeMap<&str, Vec<(&str, u64)>> = BTreeMap::new();
+    for (name, held) in votes.power.iter() {
+        if let Some(node) = Health::of(facts.observed, name).node() {
+            on.entry(node).or_default().push((name, held));
+        }
+    }
+    let known: u64 = votes.known.iter().sum();
+    let stops = |validators: &[(&str, u64)]| {
+        let lost = validators.iter().map(|(_, held)| held).sum();
+        !votes.power.is_quorum(known.saturating_sub(lost))
+    };
+    let (node, validators) = on.into_iter().find(|(_, validators)| stops(validators))?;
+    let names: Vec<_> = validators.into_iter().map(|(name, _)| name).collect();
+    Some((node, names.join(" and ")))
+}
+
 fn is_local(facts: &Facts<'_>, validator: &str) -> bool {
     let spec = &facts.cluster.spec;
     let elsewhere = spec.federation.iter().flat_map(|federation| &federation.members);
@@ -100,6 +118,7 @@ pub(super) fn quorum_at_risk(facts: &Facts<'_>) -> Fact {
         };
     };
     let least = votes.least();
+    let shared = shared_node(facts, &votes);
     let Votes { power, known, unknown, seen: _ } = votes;
     // The strongest one lost: what is left then?
     let left = |votes: &[u64]| votes.iter().sum::<u64>() - votes.iter().max().unwrap_or(&0);
@@ -108,6 +127,12 @@ pub(super) fn quorum_at_risk(facts: &Facts<'_>) -> Fact {
     let (total, needed) = (power.total, power.needed());
     let says = |truth, reason, message: String| Fact::new(name, truth, reason, message);
     if power.is_quorum(left(&known)) {
+        if let Some((node, validators)) = shared {
+            let message = format!(
+                "any one validator may be lost, but not the node {node}: {validators} run on it"
+            );
+            return says(Truth::False, "SharedNode", message);
+        }
         return says(Truth::False, "Spare", "any one validator may be lost".into());
     }
     if power.is_quorum(left(&most)) {

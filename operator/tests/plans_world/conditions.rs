@@ -16,6 +16,10 @@ fn breaks(world: &mut World, validator: &str, how: &str) {
     world.broken.insert(validator.into(), how.into());
 }
 
+fn on(world: &mut World, validator: &str, node: &str) {
+    world.pods.get_mut(validator).expect("it is there")["spec"]["nodeName"] = json!(node);
+}
+
 fn status_of_claim(world: &mut World, pointer: &str, value: &str) {
     let key = (Kind::PersistentVolumeClaim, "data-demo-bob".to_owned());
     put(world.objects.get_mut(&key).expect("it is there"), pointer, value).expect("an edit");
@@ -48,6 +52,12 @@ const TABLE: &[(Happening, &str, &str, &str)] = &[
                                                     "QuorumAtRisk",            "True",    "NoQuorum"),
     (|w| { breaks(w, "bob", "silent"); breaks(w, "carol", "silent") },
                                                     "Available",               "False",   "NoQuorum"),
+    (|w| { on(w, "alice", "n1"); on(w, "bob", "n2"); on(w, "carol", "n3"); on(w, "dave", "n4") },
+                                                    "QuorumAtRisk",            "False",   "Spare"),
+    (|w| { on(w, "alice", "n1"); on(w, "bob", "n2"); on(w, "carol", "n3"); on(w, "dave", "n3") },
+                                                    "QuorumAtRisk",            "False",   "SharedNode"),
+    (|w| { on(w, "carol", "n3"); on(w, "dave", "n3"); breaks(w, "bob", "silent") },
+                                                    "QuorumAtRisk",            "True",    "OneMoreLoss"),
     (|w| spec(w, "/suspend", "true"),               "Suspended",               "True",    "Suspending"),
     (|w| { spec(w, "/suspend", "true"); w.settle(|_, _| {}).expect("rest"); },
                                                     "Available",               "False",   "Suspended"),
