@@ -38,16 +38,15 @@ kubernetes-build: # etcd, kube-apiserver, kube-controller-manager, kubectl, helm
 crds: ## Writes the CRDs, and the copy in their chart, from the operator's types
 	UPDATE_GOLDENFILES=1 cargo test --quiet --locked --package cairn-operator --test crds
 
-VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REGISTRY ?= ghcr.io/cairndb
 
 .PHONY: images
-images: ## Builds the images of validator and operator as OCI archives, without Docker
-	cargo build --release --locked --package cairn-node --features cairn-node/tikv --bin cairn
-	cargo build --release --locked --package cairn-operator
-	@mkdir -p target/images
-	@e2e/kubernetes/image.py $(REGISTRY)/cairn:$(VERSION) target/images/cairn.tar target/release/cairn
-	@e2e/kubernetes/image.py $(REGISTRY)/cairn-operator:$(VERSION) target/images/cairn-operator.tar target/release/cairn-operator
+images: ## Builds the images of validator and operator as OCI archives with their SBOMs, without Docker
+	@images/build.py --registry $(REGISTRY) --out target/images
+
+.PHONY: test-images
+test-images: # what the images promise, and that the Dockerfile says the same
+	@images/test.py
 
 .PHONY: test
 test: check test-launcher test-rust test-driver test-driver-python test-openapi test-wasm test-demo test-demo-tikv test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
