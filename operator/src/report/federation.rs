@@ -108,7 +108,12 @@ pub(super) fn quorum_at_risk(facts: &Facts<'_>) -> Fact {
     let (total, needed) = (power.total, power.needed());
     let says = |truth, reason, message: String| Fact::new(name, truth, reason, message);
     if power.is_quorum(left(&known)) {
-        return says(Truth::False, "Spare", "any one validator may be lost".into());
+        // All may vote, and nothing be decided all the same: where the log is in a TiKV that is away.
+        let stalled = Some(available(facts)).filter(|fact| fact.reason == "NoQuorum");
+        return match stalled {
+            Some(fact) => says(Truth::True, "NoQuorum", fact.message),
+            None => says(Truth::False, "Spare", "any one validator may be lost".into()),
+        };
     }
     if power.is_quorum(left(&most)) {
         let why = unasked(&running(facts));

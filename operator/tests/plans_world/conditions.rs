@@ -48,6 +48,8 @@ const TABLE: &[(Happening, &str, &str, &str)] = &[
                                                     "QuorumAtRisk",            "True",    "NoQuorum"),
     (|w| { breaks(w, "bob", "silent"); breaks(w, "carol", "silent") },
                                                     "Available",               "False",   "NoQuorum"),
+    // As when the TiKV that holds the log is away: all would vote, and nothing is decided.
+    (|w| all(w, "unready"),                         "QuorumAtRisk",            "True",    "NoQuorum"),
     (|w| spec(w, "/suspend", "true"),               "Suspended",               "True",    "Suspending"),
     (|w| { spec(w, "/suspend", "true"); w.settle(|_, _| {}).expect("rest"); },
                                                     "Available",               "False",   "Suspended"),
