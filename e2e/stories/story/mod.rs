@@ -1,6 +1,7 @@
 //! The stories, in the order in which they are played.
 
 mod install;
+mod tikv;
 
 use anyhow::bail;
 
@@ -16,11 +17,18 @@ pub(crate) struct Story {
 }
 
 /// All of them.
-pub(crate) const ALL: &[Story] = &[Story {
-    name: "install",
-    title: "a federation from one manifest; clients work through the Service",
-    play: install::play,
-}];
+pub(crate) const ALL: &[Story] = &[
+    Story {
+        name: "install",
+        title: "a federation from one manifest; clients work through the Service",
+        play: install::play,
+    },
+    Story {
+        name: "tikv",
+        title: "log and state in TiKV: a store killed, PD killed, all of it gone for a minute",
+        play: tikv::play,
+    },
+];
 
 /// Those whose names begin with one of these; all when there is none.
 pub(crate) fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Story>> {
