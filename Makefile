@@ -38,7 +38,6 @@ kubernetes-build: # etcd, kube-apiserver, kube-controller-manager, kubectl, helm
 crds: ## Writes the CRDs, and the copy in their chart, from the operator's types
 	UPDATE_GOLDENFILES=1 cargo test --quiet --locked --package cairn-operator --test crds
 
-VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 REGISTRY ?= ghcr.io/cairndb
 # release, or debug: which takes less time to make, and more to run.
 PROFILE ?= release
@@ -48,18 +47,12 @@ IMAGES := $(TARGET)/images
 BUILD := cargo build --workspace --locked --features cairn-node/tikv $(if $(filter release,$(PROFILE)),--release)
 
 .PHONY: images
-images: ## Builds the images of validator and operator as OCI archives, without Docker
-	@$(BUILD) --bin cairn --bin cairn-operator
-	@$(MAKE) --no-print-directory $(IMAGES)/cairn.tar $(IMAGES)/cairn-operator.tar
+images: $(if $(filter debug,$(PROFILE)),debug) ## Builds the images of validator and operator as OCI archives with their SBOMs, without Docker
+	@images/build.py --registry $(REGISTRY) --out $(IMAGES) $(if $(filter debug,$(PROFILE)),--built $(TARGET)/debug)
 
-# Made again only when the program in it was, by this profile, for this registry.
-IMAGE_STAMP := $(IMAGES)/$(PROFILE)-$(subst /,_,$(REGISTRY))-$(VERSION)
-$(IMAGE_STAMP):
-	@mkdir -p $(IMAGES) && rm -f $(IMAGES)/release-* $(IMAGES)/debug-* && touch $@
-
-$(IMAGES)/%.tar: $(TARGET)/$(PROFILE)/% $(IMAGE_STAMP) e2e/kubernetes/image.py
-	@mkdir -p $(IMAGES)/stripped && strip -o $(IMAGES)/stripped/$* $<
-	@e2e/kubernetes/image.py $(REGISTRY)/$*:$(VERSION) $@.new $(IMAGES)/stripped/$* && mv $@.new $@
+.PHONY: test-images
+test-images: # what the images promise, and that the Dockerfile says the same
+	@images/test.py
 
 .PHONY: cluster
 cluster: ## Starts a Kubernetes of three nodes with a federation of four on it; CLUSTER=existing uses the current one

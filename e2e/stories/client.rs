@@ -69,6 +69,12 @@ impl Client {
         self.seen.lock().expect("clients do not panic").acknowledged.len()
     }
 
+    /// The last that was acknowledged.
+    pub(crate) fn latest(&self) -> Option<String> {
+        let seen = self.seen.lock().expect("clients do not panic");
+        seen.acknowledged.last().map(|(id, _)| id.to_string())
+    }
+
     /// Waits until so many more are acknowledged.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod node_crash;
 mod partition;
 mod pods;
 mod volume_lost;
+mod tikv;
 
 use anyhow::bail;
 
@@ -63,6 +64,11 @@ pub(crate) const ALL: &[Story] = &[
         name: "control-plane",
         title: "the API server and etcd are gone for a while; the federation votes on",
         play: control_plane::play,
+    },
+    Story {
+        name: "tikv",
+        title: "log and state in TiKV: a store killed, PD killed, all of it gone for a minute",
+        play: tikv::play,
     },
 ];
 

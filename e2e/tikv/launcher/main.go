@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 )
 
@@ -18,6 +19,7 @@ const help = `cairn-tikv-dev: PD and TiKV-protocol stores on 127.0.0.1, for test
 
   cairn-tikv-dev up DIR [options]      starts them and stays in the foreground
   cairn-tikv-dev store [options]       one store; ` + "`up`" + ` runs this for each
+  cairn-tikv-dev tikv-server [options] one store in a pod, with the flags of TiKV
   cairn-tikv-dev --help                this text
 
 up keeps everything under DIR: data, logs, and state.json (who runs, under which
@@ -53,7 +55,11 @@ func init() {
 }
 
 func main() {
-	os.Exit(exitCode(run(os.Args[1:])))
+	arguments := os.Args[1:]
+	if filepath.Base(os.Args[0]) == tikvServer {
+		arguments = append([]string{tikvServer}, arguments...)
+	}
+	os.Exit(exitCode(run(arguments)))
 }
 
 func run(arguments []string) error {
@@ -73,11 +79,17 @@ func run(arguments []string) error {
 			return err
 		}
 		return serveStore(options)
+	case tikvServer:
+		options, err := parsePod(arguments[1:])
+		if err != nil {
+			return err
+		}
+		return serveInPod(options)
 	case "help", "--help", "-h":
 		fmt.Print(help)
 		return nil
 	default:
-		return misuse("%q is not a command: up, store and --help are", arguments[0])
+		return misuse("%q is not a command: up, store, tikv-server and --help are", arguments[0])
 	}
 }
 

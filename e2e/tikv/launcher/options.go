@@ -93,6 +93,23 @@ func parseUp(arguments []string) (upOptions, error) {
 type storeOptions struct {
 	dir, pd, address, status string
 	diskLimit                int64
+	// Where others reach it: only in a pod is that not where it listens.
+	advertised string
+}
+
+func (o storeOptions) reachedAt() string {
+	if o.advertised != "" {
+		return o.advertised
+	}
+	return o.address
+}
+
+// logFile is beside the folder; "" is standard output, which a pod's log is.
+func (o storeOptions) logFile() string {
+	if o.advertised != "" {
+		return ""
+	}
+	return o.dir + ".log"
 }
 
 func parseStore(arguments []string) (storeOptions, error) {

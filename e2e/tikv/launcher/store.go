@@ -46,7 +46,7 @@ const (
 )
 
 func serveStore(options storeOptions) error {
-	if err := logTo(options.dir + ".log"); err != nil {
+	if err := logTo(options.logFile()); err != nil {
 		return err
 	}
 	pdClient, err := pd.NewClient([]string{options.pd}, "")
@@ -125,7 +125,7 @@ func logTo(file string) error {
 func storeConfig(options storeOptions) *config.Config {
 	conf := config.DefaultConf
 	conf.Server.PDAddr = options.pd
-	conf.Server.StoreAddr = options.address
+	conf.Server.StoreAddr = options.reachedAt()
 	conf.Server.StatusAddr = options.status
 	conf.Engine.DBPath = options.dir
 	conf.Engine.SyncWrite = true

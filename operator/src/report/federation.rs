@@ -127,6 +127,10 @@ pub(super) fn quorum_at_risk(facts: &Facts<'_>) -> Fact {
     let (total, needed) = (power.total, power.needed());
     let says = |truth, reason, message: String| Fact::new(name, truth, reason, message);
     if power.is_quorum(left(&known)) {
+        // All may vote, and nothing be decided all the same: where the log is in a TiKV that is away.
+        if let Some(fact) = Some(available(facts)).filter(|fact| fact.reason == "NoQuorum") {
+            return says(Truth::True, "NoQuorum", fact.message);
+        }
         if let Some((node, validators)) = shared {
             let message = format!(
                 "any one validator may be lost, but not the node {node}: {validators} run on it"

@@ -58,6 +58,8 @@ const TABLE: &[(Happening, &str, &str, &str)] = &[
                                                     "QuorumAtRisk",            "False",   "SharedNode"),
     (|w| { on(w, "carol", "n3"); on(w, "dave", "n3"); breaks(w, "bob", "silent") },
                                                     "QuorumAtRisk",            "True",    "OneMoreLoss"),
+    // As when the TiKV that holds the log is away: all would vote, and nothing is decided.
+    (|w| all(w, "unready"),                         "QuorumAtRisk",            "True",    "NoQuorum"),
     (|w| spec(w, "/suspend", "true"),               "Suspended",               "True",    "Suspending"),
     (|w| { spec(w, "/suspend", "true"); w.settle(|_, _| {}).expect("rest"); },
                                                     "Available",               "False",   "Suspended"),
