@@ -7,6 +7,7 @@ mod client;
 mod cluster;
 mod federation;
 mod report;
+mod rollout;
 mod stage;
 mod story;
 

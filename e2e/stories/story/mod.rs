@@ -1,6 +1,7 @@
 //! The stories, in the order in which they are played.
 
 mod install;
+mod upgrade;
 
 use anyhow::bail;
 
@@ -16,11 +17,18 @@ pub(crate) struct Story {
 }
 
 /// All of them.
-pub(crate) const ALL: &[Story] = &[Story {
-    name: "install",
-    title: "a federation from one manifest; clients work through the Service",
-    play: install::play,
-}];
+pub(crate) const ALL: &[Story] = &[
+    Story {
+        name: "install",
+        title: "a federation from one manifest; clients work through the Service",
+        play: install::play,
+    },
+    Story {
+        name: "upgrade",
+        title: "other images, sizes and configuration, one validator at a time; images that cannot start",
+        play: upgrade::play,
+    },
+];
 
 /// Those whose names begin with one of these; all when there is none.
 pub(crate) fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Story>> {
