@@ -1,6 +1,8 @@
 //! The stories, in the order in which they are played.
 
+mod certificates;
 mod install;
+mod operator;
 mod upgrade;
 
 use anyhow::bail;
@@ -27,6 +29,16 @@ pub(crate) const ALL: &[Story] = &[
         name: "upgrade",
         title: "other images, sizes and configuration, one validator at a time; images that cannot start",
         play: upgrade::play,
+    },
+    Story {
+        name: "operator",
+        title: "the operator dies and is upgraded: its work goes on, and no validator is restarted for it",
+        play: operator::play,
+    },
+    Story {
+        name: "certificates",
+        title: "the API's certificate: missing, renewed under load, about to end, ended",
+        play: certificates::play,
     },
 ];
 
