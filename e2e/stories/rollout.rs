@@ -117,7 +117,10 @@ impl Rollout {
         let order = self.replaced.join(", ");
         let mut leaders = self.leaders.iter();
         if let (Some(leader), None) = (leaders.next(), leaders.next()) {
-            ensure!(self.replaced.last() == Some(leader), "{leader} led, and was not last: {order}");
+            ensure!(
+                self.replaced.last() == Some(leader),
+                "{leader} led, and was not last: {order}"
+            );
             stage.say(format!("replaced one at a time: {order}; {leader}, who led, last"));
         } else {
             // Elections come by themselves on a busy machine: then nobody can say who was to be last.
@@ -127,7 +130,11 @@ impl Rollout {
     }
 
     /// Nobody was replaced or started again.
-    pub(crate) fn nobody_restarted(&self, stage: &Stage, federation: &Federation) -> anyhow::Result<()> {
+    pub(crate) fn nobody_restarted(
+        &self,
+        stage: &Stage,
+        federation: &Federation,
+    ) -> anyhow::Result<()> {
         let now = pods(stage, federation)?;
         for (validator, was) in &self.before {
             let is = now.get(validator).with_context(|| format!("{validator} has no pod"))?;

@@ -146,11 +146,9 @@ impl<'a> Upgraded<'a> {
             stage.quietly(&["--namespace", namespace, "get", "deployment", name, "-o", path])?;
         let (repository, tag) = image.rsplit_once(':').context("its image has a tag")?;
         let (mut images, next) = (vec![], format!("{tag}-next"));
-        for (field, value) in [
-            ("image.repository", repository),
-            ("image.tag", &next),
-            ("validatorImage.tag", &next),
-        ] {
+        for (field, value) in
+            [("image.repository", repository), ("image.tag", &next), ("validatorImage.tag", &next)]
+        {
             images.extend(["--set".to_owned(), format!("{field}={value}")]);
         }
         let upgrade = ["upgrade", name, "charts/cairn-operator", "--namespace", namespace];
@@ -220,8 +218,7 @@ fn holder(stage: &Stage) -> anyhow::Result<String> {
 
 /// Whether a replica says of itself that it leads.
 fn leads(stage: &Stage, replica: &str) -> anyhow::Result<bool> {
-    let path =
-        format!("/api/v1/namespaces/{}/pods/{replica}:8080/proxy/metrics", INSTALLED.0);
+    let path = format!("/api/v1/namespaces/{}/pods/{replica}:8080/proxy/metrics", INSTALLED.0);
     let metrics = stage.cluster.kubectl(&["get", "--raw", &path], None)?;
     let says = metrics.lines().find_map(|line| line.strip_prefix("cairn_operator_leader "));
     Ok(says.context("it does not say whether it leads")?.trim() == "1")
@@ -254,8 +251,7 @@ fn kill(stage: &Stage, replica: &str) -> anyhow::Result<()> {
         return delete_now(stage, &[replica.to_owned()]);
     }
     let path = "jsonpath={.spec.nodeName} {.status.containerStatuses[0].containerID}";
-    let found =
-        stage.quietly(&["--namespace", INSTALLED.0, "get", "pod", replica, "-o", path])?;
+    let found = stage.quietly(&["--namespace", INSTALLED.0, "get", "pod", replica, "-o", path])?;
     let Some((node, container)) = found.split_once(" containerd://") else {
         bail!("{replica} has no container: {found}");
     };
