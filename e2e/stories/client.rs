@@ -54,11 +54,41 @@ pub(crate) struct Client {
 impl Client {
     /// Starts so many clients of an API at `http://host:port`.
     pub(crate) fn start(url: &str, clients: usize) -> Self {
+        Self::with(url, clients, |_| ureq::Agent::config_builder())
+    }
+
+    /// Starts so many clients of an API at `https://host:port`, who trust nobody but whom these
+    /// certificates (PEM) vouch for. Every other one makes a new connection for each request.
+    pub(crate) fn trusting(url: &str, clients: usize, authority: &str) -> anyhow::Result<Self> {
+        let mut roots = vec![];
+        for item in ureq::tls::parse_pem(authority.as_bytes()) {
+            if let ureq::tls::PemItem::Certificate(certificate) = item? {
+                roots.push(certificate);
+            }
+        }
+        let tls = ureq::tls::TlsConfig::builder();
+        let tls = tls.root_certs(ureq::tls::RootCerts::from(roots.into_iter())).build();
+        Ok(Self::with(url, clients, |at| {
+            let idle = if at % 2 == 0 { 1 } else { 0 };
+            let config = ureq::Agent::config_builder().tls_config(tls.clone());
+            config.max_idle_connections(idle).max_idle_connections_per_host(idle)
+        }))
+    }
+
+    fn with(
+        url: &str,
+        clients: usize,
+        config: impl Fn(usize) -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope>,
+    ) -> Self {
         let (seen, stop) = (Arc::<Mutex<Seen>>::default(), Arc::<AtomicBool>::default());
         let threads = (0..clients)
             .map(|at| {
                 let (url, seen, stop) = (url.to_owned(), Arc::clone(&seen), Arc::clone(&stop));
-                std::thread::spawn(move || work(&url, at, &seen, &stop))
+                let config = config(at).http_status_as_error(false);
+                let config =
+                    config.timeout_global(Some(PATIENCE)).timeout_connect(Some(PATIENCE_CONNECT));
+                let agent = config.build().new_agent();
+                std::thread::spawn(move || work(&agent, &url, at, &seen, &stop))
             })
             .collect();
         Self { seen, stop, threads, begun: Instant::now(), excused: Mutex::default() }
@@ -138,19 +168,13 @@ impl Client {
 }
 
 /// Creates an asset, moves it, and so on, until told to stop. What was begun is brought to an end.
-fn work(url: &str, at: usize, seen: &Mutex<Seen>, stop: &AtomicBool) {
-    let config = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(PATIENCE))
-        .timeout_connect(Some(PATIENCE_CONNECT))
-        .build();
-    let agent = ureq::Agent::from(config);
+fn work(agent: &ureq::Agent, url: &str, at: usize, seen: &Mutex<Seen>, stop: &AtomicBool) {
     let mut number = 0_u64;
     while !stop.load(Ordering::Relaxed) {
         let [create, transfer] = asset_and_transfer(at, number);
         number += 1;
         for bytes in [create, transfer] {
-            if !commits(&agent, url, &bytes, seen, stop) {
+            if !commits(agent, url, &bytes, seen, stop) {
                 break;
             }
             std::thread::sleep(PAUSE);

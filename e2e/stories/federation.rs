@@ -9,6 +9,8 @@ use crate::stage::Stage;
 
 /// The port of the API.
 pub(crate) const PORT_API: u16 = 9984;
+/// The port of health and metrics.
+const PORT_ADMIN: u16 = 9986;
 
 /// A federation by name, in the namespace of its story.
 #[derive(Clone)]
@@ -32,6 +34,17 @@ impl Federation {
         validators: &[&str],
         spec: Value,
     ) -> anyhow::Result<Self> {
+        let federation = Self::apply(stage, name, validators, spec)?;
+        federation.is(stage, "Ready", "True")?;
+        Ok(federation)
+    }
+
+    /// Four validators, and what comes of it is for the story to wait for.
+    pub(crate) fn apply_four(stage: &Stage, spec: Value) -> anyhow::Result<Self> {
+        Self::apply(stage, "ledger", &["alice", "bob", "carol", "dave"], spec)
+    }
+
+    fn apply(stage: &Stage, name: &str, validators: &[&str], spec: Value) -> anyhow::Result<Self> {
         let mut whole = json!({
             "validators": validators.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>(),
             "storage": { "data": { "size": "1Gi" } },
@@ -46,7 +59,6 @@ impl Federation {
             "spec": whole,
         });
         stage.apply(&format!("a federation of {}", validators.join(", ")), &object)?;
-        federation.is(stage, "Ready", "True")?;
         Ok(federation)
     }
 
@@ -95,16 +107,32 @@ impl Federation {
 
     /// Where a validator's API is: the pod's own address.
     pub(crate) fn address(&self, stage: &Stage, validator: &str) -> anyhow::Result<String> {
+        self.url(stage, &self.pod_address(stage, validator)?.to_string())
+    }
+
+    /// Where a validator's metrics are, for those whom `networkPolicy.metricsFrom` names.
+    pub(crate) fn metrics(&self, stage: &Stage, validator: &str) -> anyhow::Result<String> {
+        Ok(format!("http://{}:{PORT_ADMIN}/metrics", self.pod_address(stage, validator)?))
+    }
+
+    fn pod_address(&self, stage: &Stage, validator: &str) -> anyhow::Result<IpAddr> {
         let pod = stage.object("pod", &self.pod(validator))?;
         let Some(address) = pod["status"]["podIP"].as_str() else { bail!("it has no address yet") };
-        Ok(format!("http://{}:{PORT_API}", address.parse::<IpAddr>()?))
+        Ok(address.parse()?)
     }
 
     /// Where the API of all is: the Service's address.
     pub(crate) fn service(&self, stage: &Stage) -> anyhow::Result<String> {
         let service = stage.object("service", &format!("{}-api", self.name))?;
         let address = service["spec"]["clusterIP"].as_str().context("no address")?;
-        Ok(format!("http://{}:{PORT_API}", address.parse::<IpAddr>()?))
+        self.url(stage, address)
+    }
+
+    /// By TLS, if the API has a certificate.
+    fn url(&self, stage: &Stage, address: &str) -> anyhow::Result<String> {
+        let tls = &stage.object("bcc", &self.name)?["spec"]["api"]["tls"];
+        let scheme = if tls.is_null() { "http" } else { "https" };
+        Ok(format!("{scheme}://{}:{PORT_API}", address.parse::<IpAddr>()?))
     }
 }
 

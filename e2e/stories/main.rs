@@ -8,6 +8,7 @@ mod cluster;
 mod federation;
 mod nodes;
 mod report;
+mod rollout;
 mod stage;
 mod story;
 mod validator;

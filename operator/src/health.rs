@@ -100,7 +100,7 @@ impl<'a> Health<'a> {
             && let Some(reason) = waiting.reason.as_deref().and_then(reason_of_waiting)
         {
             let words = waiting.message.as_deref().unwrap_or("it does not say why");
-            return Some(Fault { reason, message: one_line(words) });
+            return Some(Fault { reason, message: one_line(&of_the_last_attempt(words)) });
         }
         if let Some(ended) = ended(state).or_else(|| ended(last)).filter(|e| e.exit_code != 0) {
             return Some(fault_of_exit(ended));
@@ -206,10 +206,28 @@ fn reason_of_waiting(reason: &str) -> Option<&'static str> {
     }
 }
 
+/// Why an image could not be fetched, without what changes from one attempt to the next: a status that
+/// did would be written again with each.
+fn of_the_last_attempt(words: &str) -> String {
+    // Between two attempts the kubelet says that it waits, and then what the last one came to.
+    let attempt = words.strip_prefix("Back-off pulling image ");
+    let attempt = attempt.and_then(|waits| waits.split_once(": ErrImagePull: "));
+    let why = attempt.map_or(words, |(_, why)| why);
+    // Both ends of a connection are named, and this one has another port each time.
+    let without_port = |word: &str| {
+        let (here, there) = word.split_once("->")?;
+        Some(format!("{}->{there}", here.rsplit_once(':')?.0))
+    };
+    let words = why.split_whitespace();
+    let words = words.map(|word| without_port(word).unwrap_or_else(|| word.to_owned()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// The exit codes of `cairn node`, which docs/cli.md promises to keep.
 fn fault_of_exit(ended: &ContainerStateTerminated) -> Fault {
     let reason = match ended.exit_code {
-        10 => "ConfigRejected",
+        // 2 is a flag or a variable that makes no sense, 10 a line of the file.
+        2 | 10 => "ConfigRejected",
         11 => "GenesisMismatch",
         12 => "VolumeForeignChain",
         14 => "DiskFull",
@@ -222,23 +240,32 @@ fn fault_of_exit(ended: &ContainerStateTerminated) -> Fault {
         _ if ended.reason.as_deref() == Some("OOMKilled") => "OutOfMemory",
         _ => "Crashed",
     };
-    let last = ended.message.as_deref().unwrap_or_default().trim_end().lines().last();
-    let words = match last {
+    let said = ended.message.as_deref().unwrap_or_default().trim_end();
+    let words = match complaint(said).or_else(|| said.lines().last()) {
         Some(words) if !words.is_empty() => one_line(words),
         _ => format!("it ended with code {}", ended.exit_code),
     };
     Fault { reason, message: words }
 }
 
-/// Somebody else's words, short enough for a status and on one line.
+/// What is wrong with a command line: what comes after it only says where help is.
+fn complaint(said: &str) -> Option<&str> {
+    said.split("\n\n").find_map(|paragraph| paragraph.strip_prefix("error: "))
+}
+
+/// Somebody else's words, short enough for a status and on one line. Of a long chain of causes the first
+/// says what was tried, and the last what is wrong: the middle goes.
 #[must_use]
 pub fn one_line(words: &str) -> String {
     let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
     let words = words.trim_end_matches('.').to_owned();
-    if words.chars().count() <= WORDS_MAX {
+    let length = words.chars().count();
+    if length <= WORDS_MAX {
         return words;
     }
-    words.chars().take(WORDS_MAX - 1).chain(['…']).collect()
+    let begin = WORDS_MAX / 3;
+    let end = length - (WORDS_MAX - begin - 1);
+    words.chars().take(begin).chain(['…']).chain(words.chars().skip(end)).collect()
 }
 
 /// A status that names a height would be written again with every block.
@@ -280,6 +307,50 @@ mod tests {
         for (pod, said, words) in &table {
             let health = Health { pod: Some(pod), said: Some(said) };
             assert_eq!(health.why_not_ready(), *words);
+        }
+    }
+
+    #[test]
+    fn a_pull_that_fails_again_and_again_says_the_same_again() {
+        let because = |port: &str| {
+            format!(
+                r#"failed to resolve reference "r/c:1": dial tcp: lookup r on 10.0.0.53:53: read udp 10.0.0.1:{port}->10.0.0.53:53: i/o timeout"#
+            )
+        };
+        let attempt = of_the_last_attempt(&because("41001"));
+        let waits =
+            format!(r#"Back-off pulling image "r/c:1": ErrImagePull: {}"#, because("41002"));
+        assert_eq!(of_the_last_attempt(&waits), attempt);
+        assert!(attempt.ends_with("read udp 10.0.0.1->10.0.0.53:53: i/o timeout"), "{attempt}");
+        let bare = r#"Back-off pulling image "r/c:1""#;
+        assert_eq!(of_the_last_attempt(bare), bare, "an older kubelet says no more");
+    }
+
+    #[test]
+    fn the_end_of_a_long_chain_of_causes_is_kept() {
+        let words = format!("cannot pull: {}: no such host.", "because ".repeat(99).trim_end());
+        let line = one_line(&words);
+        assert_eq!(line.chars().count(), WORDS_MAX);
+        assert!(line.starts_with("cannot pull: ") && line.ends_with(": no such host"), "{line}");
+    }
+
+    #[test]
+    fn an_end_is_told_by_what_was_wrong_not_by_where_help_is() {
+        #[rustfmt::skip]
+        let table = [ // exit code, its last words, reason, message
+            (10, "a log line\ncairn: listen.api: no such address\n", "ConfigRejected", "cairn: listen.api: no such address"),
+            (2, "error: invalid value 'none' for '--order <ORDER>'\n  [possible values: raft, tikv]\n\nFor more information, try '--help'.\n",
+             "ConfigRejected", "invalid value 'none' for '--order <ORDER>' [possible values: raft, tikv]"),
+            (101, "", "Crashed", "it ended with code 101"),
+        ];
+        for (exit_code, said, reason, message) in table {
+            let message = message.to_owned();
+            let ended = ContainerStateTerminated {
+                exit_code,
+                message: Some(said.into()),
+                ..ContainerStateTerminated::default()
+            };
+            assert_eq!(fault_of_exit(&ended), Fault { reason, message });
         }
     }
 }

@@ -1,14 +1,17 @@
 //! The stories, in the order in which they are played.
 
+mod certificates;
 mod control_plane;
 mod drain;
 mod install;
 mod lifecycle;
 mod node_crash;
+mod operator;
 mod partition;
 mod pods;
-mod volume_lost;
 mod tikv;
+mod upgrade;
+mod volume_lost;
 
 use anyhow::bail;
 
@@ -69,6 +72,21 @@ pub(crate) const ALL: &[Story] = &[
         name: "tikv",
         title: "log and state in TiKV: a store killed, PD killed, all of it gone for a minute",
         play: tikv::play,
+    },
+    Story {
+        name: "upgrade",
+        title: "other images, sizes and configuration, one validator at a time; images that cannot start",
+        play: upgrade::play,
+    },
+    Story {
+        name: "operator",
+        title: "the operator dies and is upgraded: its work goes on, and no validator is restarted for it",
+        play: operator::play,
+    },
+    Story {
+        name: "certificates",
+        title: "the API's certificate: missing, renewed under load, about to end, ended",
+        play: certificates::play,
     },
 ];
 

@@ -54,6 +54,8 @@ fn is_bad(condition: &Condition) -> bool {
     match condition.type_.as_str() {
         "Progressing" => ["UpdateHalted", "ApplyRefused"].contains(&condition.reason.as_str()),
         "ReconciliationPaused" | "Suspended" => false,
+        // It is true until it hurts, and told before.
+        "CertificatesValid" => condition.status == "False" || condition.reason == "ExpiresSoon",
         // While it is being founded, there is nothing yet that could be missing.
         "Initialized" | "Available" | "KeysAvailable" => {
             condition.status == "False"

@@ -61,8 +61,12 @@ pub(super) fn valid(facts: &Facts<'_>) -> Fact {
         return Fact::new(name, Truth::False, "CertificateMissing", message);
     }
     let Some(ends) = earliest(facts) else {
-        let why = unasked(&running).unwrap_or_else(|| "no validator has loaded it yet".into());
-        return Fact::new(name, Truth::Unknown, "NotAsked", why);
+        let why = unasked(&running).unwrap_or_else(|| "none runs".into());
+        let message = format!(
+            "no validator shows the certificate of the Secret {secret}; pods wait while there is no such \
+             Secret: {why}"
+        );
+        return Fact::new(name, Truth::Unknown, "NotAsked", message);
     };
     let message = |word: &str| format!("the certificate of the Secret {secret} {word} {ends}");
     if ends <= facts.observed.now {
