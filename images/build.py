@@ -9,12 +9,15 @@ whatever the folder, on the same Rust and Debian.
   --version VERSION  what they end with (default: the workspace's)
   --profile PROFILE  Cargo's profile (default release; dev builds faster)
   --target-dir PATH  where Cargo builds (default target/images/cargo)
+  --built FOLDER     takes the programs that are there, and builds none: for tests, and not the same elsewhere
   --folder           OUT/NAME becomes a folder with the image's files instead; the Dockerfile copies it
 
-The commit comes from git, or from REVISION and SOURCE_DATE_EPOCH where there is no repository."""
+The commit comes from git, or from REVISION and SOURCE_DATE_EPOCH where there is no repository. An archive
+that was made of the same program for the same commit is not made again."""
 
 import argparse
 import datetime
+import hashlib
 import os
 import subprocess
 import sys
@@ -80,18 +83,37 @@ def labels(common, image, version, revision, created):
     return [f"--label={LABEL}{key}={value}" for key, value in every.items()]
 
 
-def build(asked, name, image, common):
-    revision, seconds = commit()
-    created = datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def compiled(asked, name, image, seconds):
+    """Where the program is that Cargo made."""
     target = os.path.abspath(asked.target_dir)
     command = ["cargo", "build", "--locked", "--profile", asked.profile, "--package", image["package"], "--bin", name]
     if image["features"]:
         command += ["--features", ",".join(image["features"])]
     subprocess.run(command, cwd=ROOT, env=reproducible(target, seconds), check=True)
-    folder = {"dev": "debug"}.get(asked.profile, asked.profile)
+    return os.path.join(target, {"dev": "debug"}.get(asked.profile, asked.profile), name)
+
+
+def build(asked, name, image, common):
+    revision, seconds = commit()
+    created = datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    built = os.path.join(asked.built, name) if asked.built else compiled(asked, name, image, seconds)
+    out = os.path.join(asked.out, f"{name}.files" if asked.folder else f"{name}.tar")
+    reference = f"{asked.registry}/{name}:{asked.version}"
     os.makedirs(asked.out, exist_ok=True)
+    made_of = f"{reference} {revision} {digest(built)} {digest(IMAGE)} {digest(__file__)}\n"
+    stamp = os.path.join(asked.out, f"{name}.stamp")
+    if not asked.folder and os.path.exists(out) and os.path.exists(stamp):
+        with open(stamp) as file:
+            if file.read() == made_of:
+                print(f"{reference}: made already")
+                return
     program = os.path.join(asked.out, name)
-    subprocess.run(["strip", "--strip-debug", "-o", program, os.path.join(target, folder, name)], check=True)
+    subprocess.run(["strip", "--strip-debug", "-o", program, built], check=True)
     listed = os.path.join(asked.out, f"{name}.cdx.json")
     with open(listed, "wb") as file:
         file.write(sbom.sbom(ROOT, name, image["package"], image["features"], program, created, revision))
@@ -99,8 +121,6 @@ def build(asked, name, image, common):
         f"--add=/usr/share/sbom/{name}.cdx.json={listed}",
         f"--add=/usr/share/doc/{name}/LICENSE={ROOT}/LICENSE",
     ]
-    out = os.path.join(asked.out, f"{name}.files" if asked.folder else f"{name}.tar")
-    reference = f"{asked.registry}/{name}:{asked.version}"
     told = [] if asked.folder else labels(common, image, asked.version, revision, created)
     subprocess.run(
         [IMAGE, *told, *added, *(["--folder"] if asked.folder else []), f"--at=/usr/local/bin/{name}", reference, out, program],
@@ -109,6 +129,8 @@ def build(asked, name, image, common):
     os.remove(program)
     if not asked.folder and os.path.getsize(out) > FETCH_MIB_MAX << 20:
         sys.exit(f"build.py: {out} is larger than {FETCH_MIB_MAX} MiB")
+    with open(stamp, "w") as file:
+        file.write(made_of)
 
 
 def main():
@@ -118,6 +140,7 @@ def main():
     parser.add_argument("--version", default=version())
     parser.add_argument("--profile", default="release")
     parser.add_argument("--target-dir", default=os.path.join(ROOT, "target/images/cargo"))
+    parser.add_argument("--built")
     parser.add_argument("--folder", action="store_true")
     parser.add_argument("names", nargs="*")
     asked = parser.parse_args()

@@ -54,6 +54,22 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+# What the stories upgrade to, and what TiKV runs as: images beside those of the operator.
+give_more_images() {
+  local images=${CARGO_TARGET_DIR:-target}/images tag image
+  for image in cairn cairn-operator; do
+    tag=$(kubectl --namespace cairn-system get deployment cairn-operator --output json | python3 -c '
+import json, sys
+container = json.load(sys.stdin)["spec"]["template"]["spec"]["containers"][0]
+validators = [argument.split("=", 1)[1] for argument in container["args"] if argument.startswith("--default-image=")]
+print(validators[0] if sys.argv[1] == "cairn" else container["image"])' "$image")
+    "$scripts/variant.py" "$images/$image.tar" "$tag-next" "$work/$image-next.tar"
+    [ "$image" != cairn ] || "$scripts/variant.py" "$images/$image.tar" "$tag-broken" "$work/$image-broken.tar" CAIRN_ORDER=none
+  done
+  e2e/tikv/images.sh "$work"
+  "$scripts/cluster.sh" load "$work"/*.tar
+}
+
 # First, as this is the likeliest to fail.
 make --no-print-directory stories-build PROFILE="$profile"
 if [ "$whose" = own ] && ! "$scripts/cluster.sh" exec cp true >/dev/null 2>&1; then
@@ -66,6 +82,7 @@ fi
 if [ "$whose" = own ]; then
   eval "$("$scripts/cluster.sh" env)"
   export CAIRN_CLUSTER_SCRIPT=$PWD/$scripts/cluster.sh
+  give_more_images
 fi
 
 # shellcheck disable=SC2086 # names of stories, with blanks between

@@ -19,6 +19,9 @@ use crate::{
 /// Longer than anything takes that should happen, on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
+/// Between two looks: each costs a start of kubectl.
+const PAUSE: Duration = Duration::from_millis(400);
+
 /// Where one story plays.
 pub(crate) struct Stage<'a> {
     /// Its namespace.
@@ -131,7 +134,7 @@ impl<'a> Stage<'a> {
                 Err(error) if begun.elapsed() > limit => {
                     return Err(error.context(format!("after {limit:?} still not: {what}")));
                 }
-                Err(_) => std::thread::sleep(Duration::from_millis(200)),
+                Err(_) => std::thread::sleep(PAUSE),
             }
         }
     }

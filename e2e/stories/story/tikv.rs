@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     client::Client,
     federation::Federation,
-    stage::{PATIENCE, Stage, run},
+    stage::{PATIENCE, Stage},
 };
 
 /// The release of charts/cairn-tikv, in the story's namespace.
@@ -55,10 +55,7 @@ fn install(stage: &Stage) -> anyhow::Result<()> {
     let mut helm: Vec<&str> = [&chart[..], &[&stage.namespace]].concat();
     let ours = stage.cluster.has_our_nodes();
     if ours {
-        let folder = "target/images";
-        stage.say(format!("$ e2e/tikv/images.sh {folder}"));
-        run(std::process::Command::new("e2e/tikv/images.sh").arg(folder), None)?;
-        stage.cluster.node(&["load", "target/images/pd.tar", "target/images/tikv.tar"])?;
+        // `make e2e` has loaded them.
         helm.extend(["--set", "pd.image=cairn.test/pd:1,tikv.image=cairn.test/tikv:1"]);
     }
     // A fresh cluster of the test servers now and then fails to form: nothing is in it yet, so again.
