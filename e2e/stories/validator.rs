@@ -73,7 +73,9 @@ impl Federation {
         let pod = stage.object("pod", &self.pod(validator))?;
         let conditions = pod["status"]["conditions"].as_array().context("no conditions yet")?;
         let ready = conditions.iter().any(|it| it["type"] == "Ready" && it["status"] == "True");
-        ensure!(ready, "{validator} is not ready");
+        // Right after a restart "Ready" may still be that of the run before.
+        let started = pod["status"]["containerStatuses"][0]["started"] == true;
+        ensure!(ready && started, "{validator} is not ready");
         let said = self.status(stage, validator)?;
         ensure!(said["voting"] == true && said["ready"] == true, "{validator}: {said}");
         Ok(())
