@@ -145,7 +145,8 @@ impl Api {
     /// Puts it together. Must be called within a tokio runtime.
     pub fn open(parts: ApiParts) -> Arc<Self> {
         let ApiParts { query, search, intake, metrics, status, settings } = parts;
-        let admission = Admission::open(Arc::clone(&query), Arc::clone(&metrics), settings.input_patience);
+        let admission =
+            Admission::open(Arc::clone(&query), Arc::clone(&metrics), settings.input_patience);
         let bodies = BodyBudget::of(settings.access.settings().body_bytes);
         let streams = Streams::new(Arc::clone(&query), Arc::clone(&metrics), settings.streams);
         Arc::new(Self {

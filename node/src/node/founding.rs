@@ -270,7 +270,8 @@ pub(super) fn check_there(config: &Config, genesis: &Genesis) -> Result<(), Fail
     let follows =
         config.member_key.exists() && (is_follower(config) || is_empty_volume(&config.data));
     for key in [&consensus, &config.member_key] {
-        if !key.exists() && !(follows && key == &consensus) {
+        let may_lack = follows && key == &consensus;
+        if !key.exists() && !may_lack {
             return Err(Failure::new(
                 ExitCode::Key,
                 format!(
