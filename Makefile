@@ -76,7 +76,7 @@ stories-build:
 	@$(BUILD) --bin cairn-stories
 
 .PHONY: test
-test: check test-launcher test-rust test-driver test-driver-python test-openapi test-wasm test-demo test-demo-tikv test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
+test: check test-images test-launcher test-rust test-driver test-driver-python test-openapi test-wasm test-demo test-demo-tikv test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
 	@echo "make test: all passed"
 
 # As BUILD, so that nothing is built twice.

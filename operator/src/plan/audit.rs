@@ -203,16 +203,18 @@ fn keeps_its_member_key(claim: &str, checked: &Checked) -> bool {
 
 fn genesis_stays(step: &Step, checked: &Checked, observed: &Observed) -> Result<(), Violation> {
     let genesis = format!("{}-genesis", checked.name.name);
-    let there = observed.objects.contains_key(&(Kind::ConfigMap, genesis.clone()));
+    let live = observed.objects.get(&(Kind::ConfigMap, genesis.clone()));
     let is_it = |manifest: &Manifest| manifest.kind == Kind::ConfigMap && manifest.name == genesis;
     let broken = match step {
         Step::Publish(manifest) => {
             let text = manifest.value["data"][GENESIS_KEY].as_str().unwrap_or_default();
             let chain = Genesis::from_json(text).ok().map(|genesis| genesis.chain());
             let checked_chain = checked.genesis.as_ref().map(Genesis::chain);
-            there || !is_it(manifest) || chain.is_none() || chain != checked_chain
+            live.is_some() || !is_it(manifest) || chain.is_none() || chain != checked_chain
         }
-        Step::Apply(manifest) => is_it(manifest),
+        Step::Apply(manifest) => {
+            is_it(manifest) && live.is_none_or(|live| live["data"] != manifest.value["data"])
+        }
         Step::Sweep { kind, name, .. } => *kind == Kind::ConfigMap && *name == genesis,
         Step::RestartPod { .. } | Step::Nudge { .. } => false,
     };

@@ -4,14 +4,20 @@ use super::{
     Step,
     need::{Next, needs},
     world::World,
+    writes::apply,
 };
 use crate::{manifest::Kind, names::ANNOTATION_GENESIS, objects};
 
-/// The genesis, once: when it can be made, and is not there.
+/// The genesis, once: when it can be made, and is not there. What it says never changes; whether it
+/// outlives the cluster may.
 pub(super) fn publish(world: &World<'_>) -> Option<Step> {
     let genesis = world.checked.genesis.as_ref()?;
-    let there = world.live(Kind::ConfigMap, &world.checked.name.genesis()).is_some();
-    (!there).then(|| Step::Publish(objects::genesis(world.checked, genesis)))
+    let manifest = objects::genesis(world.checked, genesis);
+    match world.live(Kind::ConfigMap, &manifest.name) {
+        None => Some(Step::Publish(manifest)),
+        Some(live) if live["data"] == manifest.value["data"] => apply(world, &manifest),
+        Some(_) => None,
+    }
 }
 
 /// Validators that still wait for a genesis that is out: their kubelets would look within a minute or two.

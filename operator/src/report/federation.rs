@@ -87,7 +87,7 @@ fn shared_node<'a>(facts: &Facts<'a>, votes: &Votes) -> Option<(&'a str, String)
     };
     let (node, validators) = on.into_iter().find(|(_, validators)| stops(validators))?;
     let names: Vec<_> = validators.into_iter().map(|(name, _)| name).collect();
-    Some((node, names.join(" and ")))
+    Some((node, names.join(", ")))
 }
 
 fn is_local(facts: &Facts<'_>, validator: &str) -> bool {

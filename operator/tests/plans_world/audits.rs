@@ -114,11 +114,17 @@ fn a_genesis_is_not_replaced() {
     let value = world.objects[&genesis].clone();
     let manifest = Manifest { kind: genesis.0, name: genesis.1.clone(), value };
     let published = Step::Publish(manifest.clone());
-    for step in [published.clone(), Step::Apply(manifest)] {
-        let plan = of(&world, "bob", vec![step]);
-        says(&world, &plan, Err(Violation::GenesisReplaced), "a genesis where there is one");
-    }
+    let plan = of(&world, "bob", vec![published.clone()]);
+    says(&world, &plan, Err(Violation::GenesisReplaced), "a genesis where there is one");
+    let mut another = manifest.clone();
+    another.value["data"]["genesis.json"] = "{}".into();
+    let plan = of(&world, "bob", vec![Step::Apply(another)]);
+    says(&world, &plan, Err(Violation::GenesisReplaced), "other words");
+    let plan = of(&world, "bob", vec![Step::Apply(manifest.clone())]);
+    says(&world, &plan, Ok(()), "the same words, which may have another owner");
     world.objects.remove(&genesis);
+    let plan = of(&world, "bob", vec![Step::Apply(manifest)]);
+    says(&world, &plan, Err(Violation::GenesisReplaced), "not by publishing");
     let plan = of(&world, "bob", vec![published]);
     says(&world, &plan, Ok(()), "the same one again, after it was lost");
     let other = settled(&["mallory"]).objects[&genesis].clone();
