@@ -48,7 +48,7 @@ impl Inner {
         let name = pod.name_any();
         let binding = json!({
             "apiVersion": "v1", "kind": "Binding", "metadata": {"name": name},
-            "target": {"apiVersion": "v1", "kind": "Node", "name": "test"},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": format!("node-of-{name}")},
         });
         let path = format!("/api/v1/namespaces/{}/pods", self.namespace);
         let body = binding.to_string().into_bytes();
