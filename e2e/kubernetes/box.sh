@@ -77,7 +77,7 @@ control_plane() {
     --service-account-key-file "$certificates/accounts.pub" --service-account-signing-key-file "$certificates/accounts.key" \
     --kubelet-certificate-authority "$certificates/ca.crt" --kubelet-preferred-address-types InternalIP \
     --kubelet-client-certificate "$certificates/apiserver-kubelet.crt" --kubelet-client-key "$certificates/apiserver-kubelet.key" \
-    --enable-aggregator-routing \
+    --enable-aggregator-routing --default-not-ready-toleration-seconds 30 --default-unreachable-toleration-seconds 30 \
     --audit-policy-file "$box/audit.yaml" --audit-log-path "$box/log/audit.log" --audit-log-maxsize 64 --audit-log-maxbackup 1
   wait_for 120 kube-apiserver "$programs/kubectl" --kubeconfig "$dir/kubeconfig" get --raw /readyz
   # With the usual 20 requests a second its controllers need 5 s to start. Nobody here asks for certificates,

@@ -2,8 +2,7 @@
 """What a cluster of cluster.sh could leave behind on this machine, a line for each thing.
 
   traces.py [FILE]     prints it; with a FILE that it printed before, compares, and ends with 1 when
-                       something is there now that was not there then, is gone (but for processes), or has
-                       another value
+                       something is there now that was not there then, is gone, or has another value
 
 CAIRN_TRACES_EXCEPT=PATTERN leaves out what matches it, and every process in a control group that does: what
 belongs to other clusters of this machine."""
@@ -96,12 +95,10 @@ def main():
         return
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
-    # A process of somebody else's may have ended by itself meanwhile.
-    before = {line for line in read(sys.argv[1]).splitlines() if not line.startswith("process ")}
-    theirs = set(read(sys.argv[1]).splitlines()) - before
+    before = set(read(sys.argv[1]).splitlines())
     # Namespaces, and who is in them, end a moment after what ended them.
     for _ in range(20):
-        now = set(listed()) - theirs
+        now = set(listed())
         if now == before:
             return
         time.sleep(0.5)

@@ -208,21 +208,16 @@ fn commits(
             seen.lock().expect("clients do not panic").acknowledged.push((id, Instant::now()));
             return true;
         }
-        let mut noted = seen.lock().expect("clients do not panic");
         if let (Some(400..=428 | 430..=499), Ok(mut answer)) = (status, post) {
             let text = answer.body_mut().read_to_string().unwrap_or_default();
-            // It was sent before and is decided; the validator that was asked for it is a moment behind.
-            if text.contains("DuplicateTransaction") {
-                noted.again += 1;
-                drop(noted);
-                std::thread::sleep(Duration::from_millis(100));
-                continue;
+            // A duplicate was sent before and is decided: who was asked for it is a moment behind.
+            if !text.contains("DuplicateTransaction") {
+                let refusal = format!("{} {text}", answer.status());
+                seen.lock().expect("clients do not panic").refused.push(refusal);
+                return false;
             }
-            noted.refused.push(format!("{} {text}", answer.status()));
-            return false;
         }
-        noted.again += 1;
-        drop(noted);
+        seen.lock().expect("clients do not panic").again += 1;
         if stop.load(Ordering::Relaxed)
             && stopping.get_or_insert_with(Instant::now).elapsed() > Duration::from_secs(60)
         {

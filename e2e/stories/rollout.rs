@@ -156,8 +156,7 @@ impl Rollout {
             bail!(TwoAway(format!("{away:?}")));
         }
         if let Some(leader) = object["status"]["leader"].as_str()
-            && away.is_empty()
-            && self.replaced.len() < self.before.len()
+            && self.replaced.len() + 1 < self.before.len()
         {
             self.leaders.insert(leader.to_owned());
         }

@@ -149,6 +149,7 @@ fn all_away(stage: &Stage, federation: &Federation, client: &Client) -> anyhow::
         ensure!(left.is_empty(), "still there: {left}");
         Ok(())
     })?;
+    let silent_from = client.count();
     for (condition, status) in
         [("Available", "False"), ("Ready", "False"), ("QuorumAtRisk", "True")]
     {
@@ -160,8 +161,6 @@ fn all_away(stage: &Stage, federation: &Federation, client: &Client) -> anyhow::
             Ok(())
         })?;
     }
-    // What was decided before may be answered for a moment after.
-    let silent_from = client.count();
     stage.say(stage.quietly(&["get", "bcc"])?.trim().replace('\n', "\n         "));
     let (mut told, mut owned_up) = (0_usize, 0_usize);
     while begun.elapsed() < AWAY {

@@ -152,9 +152,9 @@ impl Admission {
     pub(super) async fn many(&self, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, Failure> {
         let Ok(_place) = self.batches.try_acquire() else { return Err(Failure::Overloaded) };
         let mut answers = self.ask_many(items.clone()).await?;
-        let among: BTreeSet<_> = answers.iter().filter_map(id_of).collect();
         // Nobody told the client that a part of this very batch is committed.
-        let missing = answers.iter().filter_map(missing).find(|it| !among.contains(it));
+        let among = |id: &TransactionId| answers.iter().any(|other| id_of(other) == Some(*id));
+        let missing = answers.iter().filter_map(missing).find(|id| !among(id));
         // What they wait for was most likely decided together.
         if let Some(missing) = missing
             && self.appears(&missing).await

@@ -147,10 +147,11 @@ impl World {
         Self { order, store, status, api, router }
     }
 
-    /// How long answers wait for a height from now on.
-    fn set_patience(&mut self, height_patience: Duration) {
+    /// How long answers wait for a height, and transactions for what they spend, from now on.
+    fn set_patience(&mut self, patience: Duration) {
         let Api { query, search, intake, metrics, status, settings, .. } = &*self.api;
-        let settings = ApiSettings { height_patience, ..settings.clone() };
+        let settings =
+            ApiSettings { height_patience: patience, input_patience: patience, ..settings.clone() };
         self.api = Api::open(ApiParts {
             query: Arc::clone(query),
             search: Arc::clone(search),
@@ -290,7 +291,8 @@ async fn an_asset_is_made_given_away_and_read_back() {
 /// said "committed".
 #[tokio::test]
 async fn a_transaction_waits_a_moment_for_what_it_spends() {
-    let world = World::new();
+    let mut world = World::new();
+    world.set_patience(Duration::from_secs(60));
     let alone = async |move_of: &Signed| {
         let path = "/api/v1/transactions?mode=commit";
         world.post(path, text(move_of)).await.status == StatusCode::ACCEPTED

@@ -46,9 +46,8 @@ pub struct Arguments {
     #[arg(long, env = "CAIRN_PROBE_TIMEOUT", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=30))]
     probe_timeout: u64,
 
-    /// Seconds after which a cluster is looked at again when nothing happened: what validators say of
-    /// themselves is seen so late at most, and 500 clusters cost 5 % of a core
-    #[arg(long, env = "CAIRN_LOOK_INTERVAL", default_value_t = 45, value_parser = clap::value_parser!(u64).range(5..=600))]
+    /// Seconds after which a cluster is looked at again when nothing happened
+    #[arg(long, env = "CAIRN_LOOK_INTERVAL", default_value_t = 30, value_parser = clap::value_parser!(u64).range(5..=600))]
     look_interval: u64,
 
     /// What is logged: error, warn, info, debug, or directives of `tracing`
