@@ -17,14 +17,14 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
     api::{
-        Admin, Api, ApiParts, ApiSettings, Identity, Serving,
+        self, Admin, Api, ApiParts, ApiSettings, Identity, Serving,
         access::Access,
         serve,
         server::{Places, Tls, descriptors},
     },
     chain::{
         journal::{self, Journal},
-        shell::{Fatal, Parts, Shell},
+        shell::{Fatal, Frontier, Parts, Shell},
     },
     clock::Stopwatch,
     config::{Config, OrderKind, StoreKind},
@@ -172,6 +172,8 @@ struct Signing {
     shown: PublicKey,
     key: Option<SigningKey>,
     from: Height,
+    /// How high the ledger was here once, as far as the journal knows.
+    stood: Height,
     journal: Option<Journal>,
     replay: Vec<journal::Record>,
     /// Why not, in one sentence.
@@ -186,6 +188,7 @@ impl Signing {
             shown,
             key: None,
             from: Height(0),
+            stood: Height(0),
             journal: None,
             replay: Vec::new(),
             not_because: Some(why),
@@ -329,16 +332,24 @@ fn open_signing(data: &Path, genesis: &Genesis, me: Peer, tip: Height) -> Result
     for warning in &recovered.warnings {
         tracing::warn!("{warning}");
     }
-    let (from, replay) = (recovered.may_sign_from, recovered.records);
+    let journal::Recovered { may_sign_from: from, stood, records: replay, .. } = recovered;
     Ok(Signing {
         member: true,
         shown: key.public(),
         key: Some(key),
         from,
+        stood,
         journal: Some(journal),
         replay,
         not_because: None,
     })
+}
+
+#[async_trait::async_trait]
+impl api::Frontier for Frontier {
+    async fn find(&self) -> Option<Height> {
+        self.highest().await
+    }
 }
 
 /// A validator at work.
@@ -379,7 +390,8 @@ impl Running {
         };
         let (order, order_failed) = opening.order(&signing, store.tip().0.order).await?;
         let intake = open_intake(&config, &order, &store, &metrics);
-        let Signing { member: _, shown, key, from, journal, replay, not_because: _ } = signing;
+        let Signing { member: _, shown, key, from, stood, journal, replay, not_because: _ } =
+            signing;
         let parts = Parts {
             genesis: Arc::clone(&genesis),
             me,
@@ -401,6 +413,7 @@ impl Running {
             genesis: Arc::clone(&genesis),
             me,
             not_voting_because,
+            stood,
             mesh: Arc::clone(&mesh),
             order: Arc::clone(&order),
             store: Arc::clone(&store),
@@ -420,6 +433,7 @@ impl Running {
             metrics: Arc::clone(&metrics),
             intake: Some(Arc::clone(&intake)),
         };
+        let frontier = Frontier::new(Arc::clone(&mesh), Arc::clone(&genesis), me, shell.status());
         let query = Arc::new(Query::new(Arc::clone(&store), genesis));
         let search = open_search(&config, &store, &metrics)?;
         let api = Api::open(ApiParts {
@@ -428,6 +442,8 @@ impl Running {
             intake: Arc::clone(&intake),
             metrics: Arc::clone(&metrics),
             status,
+            frontier: Arc::new(frontier),
+            stood,
             settings: settings(&config, doors.access),
         });
         let (stop_serving, stop) = watch::channel(false);

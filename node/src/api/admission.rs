@@ -7,14 +7,14 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use cairn_ledger::{
-    ids::TransactionId,
+    ids::{Height, TransactionId},
     json::Strictness,
     refusal::Refusal,
     transaction::{self, Admitted, Parsed},
 };
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::error::Failure;
+use super::{Frontier, error::Failure};
 use crate::{
     metrics::Metrics,
     query::{Query, StoreError},
@@ -30,11 +30,8 @@ const QUEUE_MAX: usize = 8192;
 /// Most batches that clients sent as such and that wait to be checked.
 const BATCHES_MAX: usize = 64;
 
-/// Most callers that wait for what they spend; one more hears at once that it is not there.
-const LATE_MAX: usize = 256;
-
-/// Before the first look whether it is there now; twice as long before each further one.
-const LATE_FIRST: Duration = Duration::from_millis(8);
+/// Most callers that wait until this validator is level with the others, for what they spend.
+const LATE_MAX: usize = 1024;
 
 /// A transaction that was turned away at the door.
 #[derive(Clone, Debug)]
@@ -54,6 +51,17 @@ pub(super) enum Fault {
     Signature { input: usize },
     /// The first input that does not fulfil what it spends, because it has too few signatures.
     TooFewSignatures { input: usize, have: usize, need: usize },
+    /// What it spends is not here, and may be elsewhere.
+    Behind(Behind),
+}
+
+/// Why this validator cannot say that something is not in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// No quorum answers: others may decide without it.
+    Alone,
+    /// A quorum says that the chain is this high, or is about to be.
+    Below(Height),
 }
 
 impl Turned {
@@ -70,6 +78,7 @@ impl From<Turned> for Failure {
             Turned { fault: Some(Fault::TooFewSignatures { input, have, need }), .. } => {
                 Self::Unmet { input, have, need }
             }
+            Turned { fault: Some(Fault::Behind(why)), .. } => Self::behind(why),
             Turned { refusal, fault: None, .. } => Self::Refused(refusal),
         }
     }
@@ -93,33 +102,42 @@ pub(super) struct Admission {
     threads: Arc<Semaphore>,
     batches: Arc<Semaphore>,
     late: Semaphore,
-    /// How long it waits for what is spent.
+    frontier: Arc<dyn Frontier>,
+    /// How long it waits to be level with the others.
     patience: Duration,
 }
 
 impl Admission {
     /// Opens it. Ends when it is dropped.
-    pub(super) fn open(query: Arc<Query>, metrics: Arc<Metrics>, patience: Duration) -> Self {
+    pub(super) fn open(
+        query: Arc<Query>,
+        metrics: Arc<Metrics>,
+        frontier: Arc<dyn Frontier>,
+        patience: Duration,
+    ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = Arc::new(Semaphore::new(cores));
         let (callers, queue) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(gather(queue, Arc::clone(&query), Arc::clone(&threads)));
         let batches = Arc::new(Semaphore::new(BATCHES_MAX));
         let late = Semaphore::new(LATE_MAX);
-        Self { callers, query, metrics, threads, batches, late, patience }
+        Self { callers, query, metrics, threads, batches, late, frontier, patience }
     }
 
     /// Asks for one transaction.
     ///
-    /// One that spends what is not there may only be early: another validator, which is ahead by a
-    /// block, told the client that it is committed, and the next request came here, as requests do
-    /// behind one Service. It waits a moment for what it spends.
+    /// One that spends what is not here may only be early: another validator told the client that it
+    /// is committed, and the next request came here, as requests do behind one Service. Before it is
+    /// refused for that, this validator is level with a quorum; if it cannot be, it says so instead.
     pub(super) async fn one(&self, bytes: Arc<[u8]>) -> Result<Answer, Failure> {
+        let looked_at = self.query.height();
         let mut answer = self.ask(Arc::clone(&bytes)).await?;
-        if let Err(Turned { missing: Some(missing), .. }) = answer
-            && self.appears(&missing).await
-        {
-            answer = self.ask(bytes).await?;
+        if missing(&answer).is_some() {
+            match self.level().await? {
+                Ok(()) if self.query.height() > looked_at => answer = self.ask(bytes).await?,
+                Ok(()) => (),
+                Err(why) => doubt(&mut answer, why),
+            }
         }
         self.count(&answer);
         Ok(answer)
@@ -131,43 +149,34 @@ impl Admission {
         answer.await.map_err(|_| Failure::Stopping)?
     }
 
-    /// Whether a transaction is in the ledger soon. Looks a few times, less and less often.
-    async fn appears(&self, missing: &TransactionId) -> bool {
-        let Ok(_place) = self.late.try_acquire() else { return false };
-        let (mut waited, mut pause) = (Duration::ZERO, LATE_FIRST);
-        while waited < self.patience {
-            tokio::time::sleep(pause).await;
-            match self.query.standing(missing) {
-                Ok(standing) if standing.found.is_none() => (),
-                Ok(_) => return true,
-                Err(_) => return false,
-            }
-            waited += pause;
-            pause *= 2;
-        }
-        false
+    /// Waits until every block is here that anybody may have been told of before.
+    async fn level(&self) -> Result<Result<(), Behind>, Failure> {
+        let Ok(_place) = self.late.try_acquire() else { return Err(Failure::Overloaded) };
+        let Some(highest) = self.frontier.find().await else { return Ok(Err(Behind::Alone)) };
+        let reached = self.query.reaches(highest, self.patience).await;
+        Ok(if reached { Ok(()) } else { Err(Behind::Below(highest)) })
     }
 
     /// Asks for many at once; answers in the order given.
     pub(super) async fn many(&self, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, Failure> {
         let Ok(_place) = self.batches.try_acquire() else { return Err(Failure::Overloaded) };
+        let looked_at = self.query.height();
         let mut answers = self.ask_many(items.clone()).await?;
         // Nobody told the client that a part of this very batch is committed.
         let among = |id: &TransactionId| answers.iter().any(|other| id_of(other) == Some(*id));
-        let missing = answers.iter().filter_map(missing).find(|id| !among(id));
-        // What they wait for was most likely decided together.
-        if let Some(missing) = missing
-            && self.appears(&missing).await
-        {
-            let (at, late): (Vec<_>, Vec<_>) = answers
-                .iter()
-                .zip(items)
-                .enumerate()
-                .filter(|(_, (answer, _))| self::missing(answer).is_some())
-                .map(|(at, (_, item))| (at, item))
-                .unzip();
-            for (at, answer) in at.into_iter().zip(self.ask_many(late).await?) {
-                answers[at] = answer;
+        let late: Vec<usize> = (0..answers.len())
+            .filter(|at| missing(&answers[*at]).is_some_and(|id| !among(&id)))
+            .collect();
+        if !late.is_empty() {
+            match self.level().await? {
+                Ok(()) if self.query.height() > looked_at => {
+                    let again = late.iter().map(|at| Arc::clone(&items[*at])).collect();
+                    for (at, answer) in late.iter().zip(self.ask_many(again).await?) {
+                        answers[*at] = answer;
+                    }
+                }
+                Ok(()) => (),
+                Err(why) => late.iter().for_each(|at| doubt(&mut answers[*at], why)),
             }
         }
         for answer in &answers {
@@ -184,7 +193,9 @@ impl Admission {
     }
 
     fn count(&self, answer: &Answer) {
-        if let Err(turned) = answer {
+        if let Err(turned) = answer
+            && !matches!(turned.fault, Some(Fault::Behind(_)))
+        {
             self.metrics.refused.with_label_values(&[turned.refusal.code()]).inc();
         }
     }
@@ -269,7 +280,14 @@ fn examine(query: &Query, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, StoreErr
     Ok(answers.into_iter().map(|answer| answer.expect("each was refused or parsed")).collect())
 }
 
-/// What an answer waits for, if anything.
+/// It is not refused: who can tell may take it.
+fn doubt(answer: &mut Answer, why: Behind) {
+    if let Err(turned) = answer {
+        turned.fault = Some(Fault::Behind(why));
+    }
+}
+
+/// What a transaction spends that is not here, when nothing else is wrong with it.
 fn missing(answer: &Answer) -> Option<TransactionId> {
     answer.as_ref().err()?.missing
 }

@@ -14,7 +14,7 @@ use cairn_ledger::{
 };
 use serde_json::{Value, json};
 
-use super::access::log::request_id;
+use super::{access::log::request_id, admission::Behind};
 use crate::{intake::Busy, query::StoreError};
 
 /// When it is worth asking again whether an issuer answers.
@@ -88,6 +88,8 @@ pub(super) enum Failure {
     Cursor,
     #[error("height {wanted} is not stored here yet: this validator stands at {stands}")]
     HeightNotReached { wanted: Height, stands: Height },
+    #[error("this validator may be behind the others: {0}; try again in 1 s, or ask another one")]
+    NotCurrent(String),
     #[error("{0}")]
     Unauthorized(&'static str),
     #[error("{0}")]
@@ -129,6 +131,22 @@ impl From<StoreError> for Failure {
 }
 
 impl Failure {
+    /// What a transaction spends is not here, which is no reason yet to refuse it.
+    pub(super) fn behind(why: Behind) -> Self {
+        let why = match why {
+            Behind::Alone => "no quorum of them answers".to_owned(),
+            Behind::Below(height) => format!("they decide block {height}, which is not here yet"),
+        };
+        Self::NotCurrent(format!("what is spent is not known here, and {why}"))
+    }
+
+    /// Less of the ledger is here than was.
+    pub(super) fn rolled_back(stands: Height, stood: Height) -> Self {
+        Self::NotCurrent(format!(
+            "it has {stands} blocks of the {stood} that it had once, and fetches the others"
+        ))
+    }
+
     /// Status, stable code and title of API v2.
     #[expect(clippy::too_many_lines, reason = "one map, in one place, is the point")]
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
@@ -186,6 +204,9 @@ impl Failure {
             Self::Cursor => (StatusCode::BAD_REQUEST, "CURSOR_INVALID", "that cursor is no good"),
             Self::HeightNotReached { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "HEIGHT_NOT_REACHED", "not there yet")
+            }
+            Self::NotCurrent(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "NOT_CURRENT", "ask another one, or later")
             }
             Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "say who you are"),
             Self::BadToken(_) => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "that is not good"),
@@ -322,7 +343,7 @@ impl Failure {
             Self::IssuerAway => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_ISSUER_S));
             }
-            Self::Overloaded | Self::HeightNotReached { .. } => {
+            Self::Overloaded | Self::HeightNotReached { .. } | Self::NotCurrent(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             // What is left of the body is not read: the connection ends here.

@@ -70,7 +70,7 @@ pub struct ApiSettings {
     pub tls: bool,
     /// How long an answer waits for a height that is not stored yet.
     pub height_patience: Duration,
-    /// How long a transaction waits for one that it spends: another validator may be ahead.
+    /// How long a transaction whose input is unknown waits until this validator is level with others.
     pub input_patience: Duration,
     /// How long `mode=commit` and `wait=committed` wait for the decision.
     pub commit_timeout: Duration,
@@ -95,6 +95,14 @@ impl Default for ApiSettings {
     }
 }
 
+/// How far the chain is, asked of the other validators.
+#[async_trait::async_trait]
+pub trait Frontier: std::fmt::Debug + Send + Sync {
+    /// A height that no block lies above of which anybody had been told when this was called;
+    /// nothing when no quorum answers soon.
+    async fn find(&self) -> Option<Height>;
+}
+
 /// What the API speaks for.
 #[derive(Debug)]
 pub struct ApiParts {
@@ -108,6 +116,11 @@ pub struct ApiParts {
     pub metrics: Arc<Metrics>,
     /// What the validator says of itself.
     pub status: watch::Receiver<NodeStatus>,
+    /// The other validators.
+    pub frontier: Arc<dyn Frontier>,
+    /// The ledger was so high here once. While it is lower nothing is told of it: who asks
+    /// twice never reads an older answer the second time.
+    pub stood: Height,
     /// What people chose.
     pub settings: ApiSettings,
 }
@@ -120,6 +133,7 @@ pub struct Api {
     intake: Arc<Intake>,
     metrics: Arc<Metrics>,
     status: watch::Receiver<NodeStatus>,
+    stood: Height,
     settings: ApiSettings,
     admission: Admission,
     bodies: BodyBudget,
@@ -144,9 +158,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
 impl Api {
     /// Puts it together. Must be called within a tokio runtime.
     pub fn open(parts: ApiParts) -> Arc<Self> {
-        let ApiParts { query, search, intake, metrics, status, settings } = parts;
-        let admission =
-            Admission::open(Arc::clone(&query), Arc::clone(&metrics), settings.input_patience);
+        let ApiParts { query, search, intake, metrics, status, frontier, stood, settings } = parts;
+        let admission = Admission::open(
+            Arc::clone(&query),
+            Arc::clone(&metrics),
+            frontier,
+            settings.input_patience,
+        );
         let bodies = BodyBudget::of(settings.access.settings().body_bytes);
         let streams = Streams::new(Arc::clone(&query), Arc::clone(&metrics), settings.streams);
         Arc::new(Self {
@@ -155,6 +173,7 @@ impl Api {
             intake,
             metrics,
             status,
+            stood,
             settings,
             admission,
             bodies,
@@ -250,11 +269,33 @@ async fn answer(api: &Arc<Api>, visit: &mut Visit, mut request: Request, next: N
     let access = &api.settings.access;
     let answered = async {
         let _place = access.admit(&mut request, visit).await?;
+        let stands = api.query.height();
+        if stands < api.stood && tells_of_the_ledger(request.uri().path()) {
+            return Err(Failure::rolled_back(stands, api.stood));
+        }
         let patience = access.settings().request_timeout;
         let answer = timeout(patience, next.run(request)).await;
         answer.map_err(|_| Failure::TookTooLong(patience.as_secs()))
     };
     answered.await.unwrap_or_else(|failure: Failure| dialect(&failure))
+}
+
+/// Whether what is there depends on how far the ledger is.
+fn tells_of_the_ledger(path: &str) -> bool {
+    let route = route_of(path);
+    let same_for_ever = [
+        "root",
+        "other",
+        "v1",
+        "v1/validators",
+        "v2",
+        "v2/docs",
+        "v2/openapi.json",
+        "v2/receipts/verify",
+        "v2/status",
+        "v2/validators",
+    ];
+    !same_for_ever.contains(&route)
 }
 
 /// The label under which an answer is counted: one of few, whatever clients ask for.

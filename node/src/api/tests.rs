@@ -15,6 +15,7 @@ use cairn_ledger::{
     json::Strictness,
     transaction,
 };
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -82,6 +83,7 @@ struct World {
     order: Arc<Instant>,
     store: Arc<MemoryStore>,
     status: watch::Sender<NodeStatus>,
+    others: Arc<Others>,
     api: Arc<Api>,
     router: Router,
 }
@@ -107,6 +109,17 @@ async fn ask(router: &Router, request: Request<Body>) -> Reply {
     let text = to_bytes(body, usize::MAX).await.unwrap();
     let text = String::from_utf8(text.to_vec()).unwrap();
     Reply { status: head.status, headers: head.headers, text }
+}
+
+/// What a quorum of others says, if one answers.
+#[derive(Debug)]
+struct Others(Mutex<Option<Height>>);
+
+#[async_trait::async_trait]
+impl Frontier for Others {
+    async fn find(&self) -> Option<Height> {
+        *self.0.lock()
+    }
 }
 
 impl World {
@@ -141,14 +154,27 @@ impl World {
         let status = watch::Sender::new(NodeStatus::default());
         let search = Arc::new(Search::over(Arc::clone(&store) as Arc<dyn Store>));
         let status_read = status.subscribe();
-        let parts = ApiParts { query, search, intake, metrics, status: status_read, settings };
-        let api = Api::open(parts);
+        let others = Arc::new(Others(Mutex::new(Some(Height(0)))));
+        let api = Api::open(ApiParts {
+            query,
+            search,
+            intake,
+            metrics,
+            status: status_read,
+            frontier: Arc::clone(&others) as Arc<dyn Frontier>,
+            stood: Height(0),
+            settings,
+        });
         let router = api.router();
-        Self { order, store, status, api, router }
+        Self { order, store, status, others, api, router }
     }
 
-    /// How long answers wait for a height, and transactions for what they spend, from now on.
+    /// How long answers wait for a height, from now on.
     fn set_patience(&mut self, patience: Duration) {
+        self.reopen(patience, Height(0));
+    }
+
+    fn reopen(&mut self, patience: Duration, stood: Height) {
         let Api { query, search, intake, metrics, status, settings, .. } = &*self.api;
         let settings =
             ApiSettings { height_patience: patience, input_patience: patience, ..settings.clone() };
@@ -158,6 +184,8 @@ impl World {
             intake: Arc::clone(intake),
             metrics: Arc::clone(metrics),
             status: status.clone(),
+            frontier: Arc::clone(&self.others) as Arc<dyn Frontier>,
+            stood,
             settings,
         });
         self.router = self.api.router();
@@ -290,7 +318,7 @@ async fn an_asset_is_made_given_away_and_read_back() {
 /// Behind one Service the next request may reach a validator that is a block behind the one which
 /// said "committed".
 #[tokio::test]
-async fn a_transaction_waits_a_moment_for_what_it_spends() {
+async fn a_transaction_waits_until_this_validator_is_level_with_the_others() {
     let mut world = World::new();
     world.set_patience(Duration::from_secs(60));
     let alone = async |move_of: &Signed| {
@@ -306,14 +334,78 @@ async fn a_transaction_waits_a_moment_for_what_it_spends() {
     let (first, second) = (asset("first"), asset("second"));
     let (first_moves, second_moves) = (given(&first, 2), given(&second, 2));
     let soon = async |made: &Signed| {
-        // Both moves have been asked for and turned away once by then.
+        *world.others.0.lock() = Some(world.api.query.height().next());
+        // The move has been asked for and is not refused yet by then.
         tokio::time::sleep(Duration::from_millis(50)).await;
         world.commit(made).await;
     };
-    let (went, ()) = tokio::join!(alone(&first_moves), soon(&first));
+    let ((), went) = tokio::join!(soon(&first), alone(&first_moves));
     assert!(went, "a single one");
-    let (went, ()) = tokio::join!(with_others(&second_moves), soon(&second));
+    let ((), went) = tokio::join!(soon(&second), with_others(&second_moves));
     assert!(went, "one of a batch");
+}
+
+/// A transaction is refused for what it spends only by who knows that it is nowhere.
+#[tokio::test]
+async fn who_cannot_be_level_with_the_others_refuses_nothing_for_what_it_spends() {
+    let mut world = World::new();
+    world.set_patience(Duration::from_millis(20));
+    world.commit(&asset("here")).await;
+    let lost = given(&asset("elsewhere"), 2);
+    let stands = world.api.query.height();
+    let (sure, unsure) = ((400, "INPUT_NOT_FOUND"), (503, "NOT_CURRENT"));
+    let table = [
+        (None, unsure, "no quorum answers"),
+        (Some(Height(99)), unsure, "others decide what is not here"),
+        (Some(stands), sure, "nobody has it"),
+    ];
+    let refused = &world.api.metrics.refused.with_label_values(&["INPUT_NOT_FOUND"]);
+    for (others, want, why) in table {
+        *world.others.0.lock() = others;
+        let counted = refused.get();
+        let v1 = world.post("/api/v1/transactions", text(&lost)).await;
+        assert_eq!(v1.status, want.0, "{why}: {}", v1.text);
+        let v2 = world.post("/api/v2/transactions", text(&lost)).await;
+        assert_eq!((v2.status.as_u16(), &v2.json()["code"]), (want.0, &json!(want.1)), "{why}");
+        let fresh = asset(&format!("beside {others:?}"));
+        let batch = format!("[{},{}]", text(&lost), text(&fresh));
+        let batch = world.post("/api/v2/transactions?wait=committed", batch).await.json();
+        assert_eq!(batch[0]["reason"]["code"], json!(want.1), "{why}: {batch}");
+        assert_eq!(batch[1]["status"], "committed", "{why}: {batch}");
+        let (times, retry) = if want == sure { (3, "") } else { (0, "1") };
+        assert_eq!((refused.get() - counted, v2.header("retry-after")), (times, retry), "{why}");
+    }
+}
+
+/// A store that was put back to an earlier moment answers as if the rest had never been.
+#[tokio::test]
+async fn a_ledger_that_is_shorter_than_it_was_tells_nothing_until_it_is_as_long_again() {
+    let mut world = World::new();
+    let made = asset("made");
+    world.commit(&made).await;
+    let stands = world.api.query.height();
+    world.reopen(Duration::from_secs(1), stands.next());
+    let id = made.id;
+    let told = [
+        format!("/api/v1/transactions/{id}"),
+        "/api/v1/blocks/1".to_owned(),
+        format!("/api/v2/transactions/{id}"),
+        "/api/v2/blocks/1".to_owned(),
+    ];
+    for path in &told {
+        let reply = world.get(path).await;
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{path}: {}", reply.text);
+        assert_eq!(reply.header("retry-after"), "1", "{path}");
+    }
+    let posted = world.post("/api/v2/transactions", text(&asset("posted"))).await;
+    assert_eq!(posted.json()["code"], "NOT_CURRENT");
+    for path in ["/", "/api/v1", "/api/v1/validators", "/api/v2/status", "/api/v2/openapi.json"] {
+        assert_eq!(world.get(path).await.status, StatusCode::OK, "{path}");
+    }
+    world.order.federation.commit(&*world.store, &[asset("another").bytes]);
+    for path in &told {
+        assert_eq!(world.get(path).await.status, StatusCode::OK, "{path}");
+    }
 }
 
 #[tokio::test]

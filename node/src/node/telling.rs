@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use cairn_ledger::genesis::Genesis;
+use cairn_ledger::{genesis::Genesis, ids::Height};
 use prometheus::IntCounter;
 use tokio::sync::watch;
 
@@ -37,6 +37,8 @@ pub(super) struct Telling {
     pub(super) genesis: Arc<Genesis>,
     pub(super) me: Peer,
     pub(super) not_voting_because: Option<String>,
+    /// The ledger was so high here once.
+    pub(super) stood: Height,
     pub(super) mesh: Arc<Mesh>,
     pub(super) order: Arc<dyn Order>,
     pub(super) store: Arc<dyn Store>,
@@ -116,6 +118,9 @@ impl Telling {
         });
         let not_ready_because = if let Some(why) = trouble {
             Some(format!("the store cannot be reached: {why}"))
+        } else if chain.tip.height < self.stood {
+            let (stands, stood) = (chain.tip.height, self.stood);
+            Some(format!("it has {stands} blocks of the {stood} that it had once"))
         } else if behind > READY_WITHIN_BLOCKS {
             Some(format!("{behind} blocks behind the best peer"))
         } else if !alone && peers.is_empty() && self.since.elapsed() < PEERS_WITHIN {

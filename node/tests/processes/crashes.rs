@@ -189,6 +189,10 @@ fn three_of_four_decide_two_do_not_and_three_go_on() {
     let answer = client.commit(federation.nodes[0].api, &create);
     let code = answer.as_ref().map(|(code, _)| *code);
     assert!(matches!(code, None | Some(503)), "{answer:?}");
+    // Whoever hears of no quorum does not know what the others may have decided meanwhile.
+    let [_, of_unknown] = asset_and_transfer(1);
+    let answer = client.commit(federation.nodes[0].api, &of_unknown).unwrap();
+    assert!(answer.0 == 503 && answer.1.contains("may be behind"), "{answer:?}");
     for node in &federation.nodes[..2] {
         assert!(!node.has(&id_of(&create)), "two of four decided");
         assert!(node.end().unwrap() <= height, "two of four go on");
@@ -199,6 +203,8 @@ fn three_of_four_decide_two_do_not_and_three_go_on() {
     }
     // What waited was not forgotten.
     until("what waited is decided", || federation.nodes[0].has(&id_of(&create)).then_some(()));
+    let answer = client.commit(federation.nodes[0].api, &of_unknown).unwrap();
+    assert!(answer.0 == 400 && answer.1.contains("InputDoesNotExist"), "{answer:?}");
     federation.nodes[3].start_and_serve();
     acknowledged.push(federation.nodes[3].commits());
     federation.agrees_on(&acknowledged);

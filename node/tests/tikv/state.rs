@@ -164,6 +164,35 @@ fn what_an_administrator_does_to_a_state_is_never_served_and_mended() {
     all_is_well(load, &world.federation);
 }
 
+/// It goes on from genesis, with the blocks of its peers: until it is where it was, what it has is
+/// true of long ago, and is not told.
+#[test]
+fn a_state_without_a_block_is_fetched_again_and_tells_nothing_meanwhile() {
+    let mut world = World::start("tikv-state-gone");
+    let facts: Vec<_> = (0..2).map(|_| Fact::found(&world.federation)).collect();
+    let load = Load::start(&world.federation.ports(), 3);
+    further(&load, 60);
+    let World { federation, hand, .. } = &mut world;
+    let state = hand.state_prefix(&federation.nodes[VICTIM].name);
+    let elsewhere = federation.nodes[0].height().unwrap();
+    let victim = &mut federation.nodes[VICTIM];
+    until("it has voted on", || (victim.height()? >= elsewhere).then_some(()));
+    let answers = facts.iter().flat_map(|fact| fact.answers.clone()).collect();
+    let asker = Asker::start(victim.api, answers);
+    victim.kill();
+    hand.write(Deed::Removed.on(&hand.rows(&state, b'b', ROWS)));
+    let before = victim.logged().len();
+    victim.start_and_serve();
+    assert!(
+        victim.logged()[before..].contains("starting over from genesis"),
+        "{}",
+        victim.logged()
+    );
+    until("it is level", || (victim.height()? >= elsewhere).then_some(()));
+    asker.stop();
+    all_is_well(load, federation);
+}
+
 const FAMILIES: &[u8] = b"aberstw";
 const DEEDS: [Deed; 3] = [Deed::Overwritten, Deed::Moved, Deed::Removed];
 

@@ -22,6 +22,7 @@ const OF_REQUESTS: &[&str] = &[
     "JSON_SYNTAX",
     "MEDIA_TYPE",
     "METHOD",
+    "NOT_CURRENT",
     "NOT_FOUND",
     "NO_QUORUM",
     "PARAM_INVALID",

@@ -149,6 +149,8 @@ pub struct Recovered {
     /// The first height at which this node may sign. Later than the tip's successor when
     /// what was signed there is not known for certain.
     pub may_sign_from: Height,
+    /// The last block that was in the store once, as far as the journal knows.
+    pub stood: Height,
     /// What was written down for the height after the tip, to be replayed in order.
     pub records: Vec<Record>,
     /// What people should hear about: damage that was survived.
@@ -268,6 +270,7 @@ impl Journal {
         let found = scan(&owner, &image, &mut warnings)?;
         let Found { mut slot, page, records, end, stale_end, damaged } = found;
         let mut floor = slot.floor.max(tip.next());
+        let stood = Height(slot.height.0.saturating_sub(1)).max(tip);
         if damaged {
             warnings.push(format!(
                 "SIGN_STATE_CORRUPT: records of height {} are damaged; nothing is signed at that height",
@@ -278,7 +281,7 @@ impl Journal {
         if slot.height > tip.next() {
             warnings.push(format!(
                 "STORE_ROLLBACK: the store ends at height {tip}, but block {} was stored once; nothing is signed before height {}",
-                slot.height.0 - 1,
+                stood,
                 slot.height.next()
             ));
             floor = floor.max(slot.height.next());
@@ -313,7 +316,7 @@ impl Journal {
         journal.sync_disk()?;
         journal.attest()?;
         let records = if replay { records } else { Vec::new() };
-        Ok((journal, Recovered { may_sign_from: floor, records, warnings }))
+        Ok((journal, Recovered { may_sign_from: floor, stood, records, warnings }))
     }
 
     /// The height whose records are written now.

@@ -45,9 +45,12 @@ use crate::{
 };
 
 mod effects;
+mod frontier;
 mod mend;
 mod peers;
 mod reader;
+
+pub use frontier::Frontier;
 
 /// How long a proposal's body may still come through this node's own log before a peer is
 /// asked for it: the log's news and the proposal race each other.
@@ -226,6 +229,7 @@ impl Shell {
             genesis: parts.genesis.clone(),
             store: parts.store.clone(),
             bodies: bodies.clone(),
+            status: status.clone(),
         };
         parts.mesh.serve(Channel::Blocks, Arc::new(blocks));
 

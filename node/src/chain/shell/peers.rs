@@ -19,8 +19,9 @@ use cairn_ledger::{
 };
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
-use super::{Event, Inbox};
+use super::{ChainStatus, Event, Inbox, frontier};
 use crate::{
     chain::message,
     mesh::{Channel, Mesh, Peer, Service},
@@ -73,19 +74,22 @@ impl Service for Messages {
 
 /// What a validator asks of a peer about blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Request {
+pub(super) enum Request {
     /// Decided blocks from a height on.
     BlocksFrom(Height),
     /// The body of a block that is being voted on.
     Body(BlockId),
+    /// How far the chain is, as far as the peer knows.
+    Frontier,
 }
 
 impl Request {
-    fn encode(self) -> Bytes {
+    pub(super) fn encode(self) -> Bytes {
         let mut writer = Writer::default();
         match self {
             Self::BlocksFrom(height) => writer.u8(0).u64(height.0),
             Self::Body(block) => writer.u8(1).raw(&block.0),
+            Self::Frontier => writer.u8(2),
         };
         writer.finish().into()
     }
@@ -95,6 +99,7 @@ impl Request {
         let request = match reader.u8()? {
             0 => Self::BlocksFrom(Height(reader.u64()?)),
             1 => Self::Body(BlockId(reader.array()?)),
+            2 => Self::Frontier,
             _ => return Err(reader.malformed()),
         };
         reader.finish()?;
@@ -126,11 +131,12 @@ impl Bodies {
     }
 }
 
-/// Serves decided blocks and the bodies of blocks in the making.
+/// Serves decided blocks and the bodies of blocks in the making, and says how far the chain is.
 pub(super) struct Blocks {
     pub(super) genesis: Arc<Genesis>,
     pub(super) store: Arc<dyn Store>,
     pub(super) bodies: Bodies,
+    pub(super) status: watch::Receiver<ChainStatus>,
 }
 
 #[async_trait::async_trait]
@@ -149,6 +155,7 @@ impl Service for Blocks {
                 let body = self.bodies.get(&block).ok_or("that body is not here")?;
                 Ok(encode_body(&body))
             }
+            Request::Frontier => frontier::answer(&self.status.borrow()),
         }
     }
 }
@@ -253,7 +260,9 @@ mod tests {
 
     #[test]
     fn requests_survive_the_wire_and_junk_is_malformed() {
-        for request in [Request::BlocksFrom(Height(7)), Request::Body(BlockId([9; 32]))] {
+        for request in
+            [Request::BlocksFrom(Height(7)), Request::Body(BlockId([9; 32])), Request::Frontier]
+        {
             let bytes = request.encode();
             assert_eq!(Request::decode(&bytes), Ok(request));
             for end in 0..bytes.len() {
