@@ -183,6 +183,15 @@ impl<'a> Health<'a> {
     }
 }
 
+/// Who leads the log. Two who both believe so, for a moment, are nobody.
+#[must_use]
+pub fn leader(observed: &Observed) -> Option<&str> {
+    let leads = |said: &Result<NodeReport, String>| said.as_ref().is_ok_and(|said| said.leads);
+    let mut leaders = observed.nodes.iter().filter(|(_, said)| leads(said));
+    let leader = leaders.next().filter(|_| leaders.next().is_none());
+    leader.map(|(name, _)| name.as_str())
+}
+
 /// How many blocks a validator is behind the best that anybody has seen.
 #[must_use]
 pub fn blocks_behind(observed: &Observed, report: &NodeReport) -> u64 {

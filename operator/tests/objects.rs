@@ -328,11 +328,15 @@ proptest! {
     }
 }
 
+/// What Kubernetes writes on a node that it does not hear of.
+const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+
 #[test]
 fn overrides_add_by_name_and_take_away_by_null() {
     let mut cluster = cluster("minimal");
     cluster.spec.tolerations =
-        serde_json::from_value(json!([{"key": "a", "operator": "Exists"}, {"key": "c"}])).unwrap();
+        serde_json::from_value(json!([{"key": "a", "operator": "Exists"}, {"key": UNREACHABLE}]))
+            .unwrap();
     cluster.spec.pod_overrides = Some(json!({"spec": {
         "terminationGracePeriodSeconds": 5,
         "affinity": null,
@@ -347,7 +351,10 @@ fn overrides_add_by_name_and_take_away_by_null() {
     let spec = &manifest.value["spec"]["template"]["spec"];
     assert_eq!(spec["terminationGracePeriodSeconds"], 5);
     assert_eq!(spec.get("affinity"), None);
-    assert_eq!(spec["tolerations"].as_array().map(Vec::len), Some(3), "each once");
+    let tolerated = spec["tolerations"].as_array().unwrap().iter().map(|it| &it["key"]);
+    let not_ready = "node.kubernetes.io/not-ready";
+    assert_eq!(Vec::from_iter(tolerated), ["a", UNREACHABLE, not_ready, "b"], "each once");
+    assert_eq!(spec["tolerations"][1], json!({"key": UNREACHABLE}), "as the spec has it");
     let containers = spec["containers"].as_array().unwrap();
     assert_eq!((containers.len(), &containers[1]["name"]), (2, &json!("other")));
     assert_eq!(containers[0].get("livenessProbe"), None);

@@ -1,21 +1,30 @@
 //! Nodes lose power under load and boot again: first one with one validator, which the others do without,
 //! then the one with two, and with them the quorum.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, ensure};
+use serde_json::Value;
 
 use crate::{
     client::Client,
     federation::Federation,
     nodes::{breaks, federation_on, identities, member, three},
+    rollout,
     stage::{PATIENCE, Stage},
 };
+
+/// What Kubernetes writes on a node that it does not hear of.
+const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 
 pub(super) fn play(stage: &mut Stage) -> anyhow::Result<()> {
     let nodes = three(stage)?;
     let federation = federation_on(stage, &nodes)?;
     let before = identities(stage, &federation)?;
+    let pods = uids(stage, &federation)?;
     let client = Client::start(&federation.service(stage)?, 8);
     client.further(20, PATIENCE)?;
 
@@ -23,6 +32,7 @@ pub(super) fn play(stage: &mut Stage) -> anyhow::Result<()> {
     one_validator(stage, &federation, &client, first)?;
     the_quorum(stage, &federation, &client, third)?;
     ensure!(identities(stage, &federation)? == before, "they have the keys and volumes they had");
+    ensure!(uids(stage, &federation)? == pods, "no pod was given up with its node");
     stage.check(&federation, client)
 }
 
@@ -68,9 +78,11 @@ fn the_quorum(
     let acknowledged = client.count();
     let decided = client.further(1, Duration::from_secs(3));
     ensure!(decided.is_err(), "{acknowledged} and more were acknowledged by half of the votes");
-    stage.until("Kubernetes has given the pods of the node up", || {
-        let pod = stage.object("pod", &federation.pod("carol"))?;
-        ensure!(pod["metadata"]["deletionTimestamp"].is_string(), "not yet");
+    stage.until("Kubernetes has given the node up", || {
+        let found = stage.object("node", node)?;
+        let taints = found["spec"]["taints"].as_array().map_or(&[][..], Vec::as_slice);
+        let given_up = |it: &Value| it["key"] == UNREACHABLE && it["effect"] == "NoExecute";
+        ensure!(taints.iter().any(given_up), "not yet");
         Ok(())
     })?;
     client.excuse(since);
@@ -82,4 +94,10 @@ fn the_quorum(
         client.silence(since).as_secs_f64()
     ));
     federation.is(stage, "Ready", "True").map(drop)
+}
+
+/// Which pod is whose.
+fn uids(stage: &Stage, federation: &Federation) -> anyhow::Result<BTreeMap<String, String>> {
+    let pods = rollout::pods(stage, federation)?;
+    Ok(pods.into_iter().map(|(validator, pod)| (validator, pod.uid)).collect())
 }

@@ -1,6 +1,7 @@
 //! A validator's pod: restricted Pod Security, everything read-only but its volume, no way to the
 //! Kubernetes API. Built without knowing that a StatefulSet will hold it.
 
+use k8s_openapi::api::core::v1::Toleration;
 use serde_json::{Value, json};
 
 use super::{config::cairn_toml, overrides, unless_empty};
@@ -69,7 +70,7 @@ pub(super) fn template(checked: &Checked, validator: &ValidatorSpec) -> Value {
             "nodeSelector": unless_empty(
                 if validator.node_selector.is_empty() { &spec.node_selector } else { &validator.node_selector },
             ),
-            "tolerations": unless_empty(
+            "tolerations": tolerations(
                 if validator.tolerations.is_empty() { &spec.tolerations } else { &validator.tolerations },
             ),
             "affinity": affinity(checked),
@@ -82,6 +83,21 @@ pub(super) fn template(checked: &Checked, validator: &ValidatorSpec) -> Value {
     let mut template = overrides::apply(checked, validator, base);
     super::pruned(&mut template);
     template
+}
+
+/// Those of the spec, and that a node is not heard of: its volume is there and nowhere else, so nothing is
+/// won by giving its pod up, and where only the control plane is cut off, a validator that votes on would be
+/// stopped when the cut heals.
+fn tolerations(named: &[Toleration]) -> Vec<Toleration> {
+    let ours = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+    let not_named = |key: &&str| !named.iter().any(|it| it.key.as_deref() == Some(key));
+    let ours = ours.into_iter().filter(not_named).map(|key| Toleration {
+        key: Some(key.to_owned()),
+        operator: Some("Exists".to_owned()),
+        effect: Some("NoExecute".to_owned()),
+        ..Toleration::default()
+    });
+    named.iter().cloned().chain(ours).collect()
 }
 
 fn container(checked: &Checked, validator: &ValidatorSpec, files: &[File]) -> Value {

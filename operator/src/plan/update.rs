@@ -13,7 +13,10 @@ use super::{
     world::World,
     writes::apply,
 };
-use crate::crd::{OperationStatus, UpdateStrategy};
+use crate::{
+    crd::{OperationStatus, UpdateStrategy},
+    health::leader,
+};
 
 type Change = (Vec<Step>, Option<OperationStatus>, Progress);
 
@@ -57,10 +60,12 @@ pub(super) fn next(world: &World<'_>) -> Change {
 /// Whose turn it is: one that is not ready has nothing to lose, and the leader's stopping costs an election.
 fn first<'a>(world: &World<'_>, needs: &'a [Need]) -> Option<&'a Need> {
     let due = needs.iter().filter(|need| !matches!(need.next, Next::Await));
+    // While an election is under way, most likely the one that led before leads again.
+    let before = || world.cluster.status.as_ref()?.leader.as_deref();
+    let leader = leader(world.observed).or_else(before);
     due.min_by_key(|need| {
         let health = world.health(&need.validator);
-        let leads = health.report().is_some_and(|report| report.leads);
-        (health.is_ready() || health.is_unknown(), leads)
+        (health.is_ready() || health.is_unknown(), leader == Some(need.validator.as_str()))
     })
 }
 

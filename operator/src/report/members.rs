@@ -114,13 +114,3 @@ pub(super) fn version(members: &[MemberStatus]) -> Option<String> {
     let versions: BTreeSet<&str> = members.iter().filter_map(|m| m.version.as_deref()).collect();
     (!versions.is_empty()).then(|| versions.into_iter().collect::<Vec<_>>().join(","))
 }
-
-/// Who leads the log. Two who both believe so, for a moment, are nobody.
-pub(super) fn leader(facts: &Facts<'_>) -> Option<String> {
-    let leads = |name: &&String| {
-        let said = facts.observed.nodes.get(*name);
-        said.and_then(|said| said.as_ref().ok()).is_some_and(|report| report.leads)
-    };
-    let mut leaders = facts.observed.nodes.keys().filter(leads);
-    leaders.next().filter(|_| leaders.next().is_none()).cloned()
-}

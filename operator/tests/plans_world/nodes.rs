@@ -162,7 +162,7 @@ impl World {
             quorum,
             no_quorum_because: (!quorum).then(|| "too few validators can be reached".into()),
             certificate_expiry: self.certificate_expiry,
-            leads: self.leader.as_deref() == Some(name),
+            leads: self.leader.as_deref() == Some(name) || trouble.as_deref() == Some("claims"),
             ..founding
         })
     }
