@@ -99,6 +99,12 @@ impl Client {
         self.seen.lock().expect("clients do not panic").acknowledged.len()
     }
 
+    /// Those that were acknowledged since then.
+    pub(crate) fn since(&self, then: Instant) -> Vec<TransactionId> {
+        let seen = self.seen.lock().expect("clients do not panic");
+        seen.acknowledged.iter().filter(|(_, at)| *at > then).map(|(id, _)| *id).collect()
+    }
+
     /// The last that was acknowledged.
     pub(crate) fn latest(&self) -> Option<String> {
         let seen = self.seen.lock().expect("clients do not panic");

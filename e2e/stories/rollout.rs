@@ -32,7 +32,7 @@ pub(crate) struct Rollout {
     /// Who was replaced, in that order; a name twice is a validator that was replaced twice.
     replaced: Vec<String>,
     last: BTreeMap<String, String>,
-    /// Who led the log while somebody was still to be replaced.
+    /// Who led the log while two or more were still to be replaced; `nobody` where the status knew of none.
     leaders: BTreeSet<String>,
 }
 
@@ -155,9 +155,8 @@ impl Rollout {
         if away.len() > 1 {
             bail!(TwoAway(format!("{away:?}")));
         }
-        if let Some(leader) = object["status"]["leader"].as_str()
-            && self.replaced.len() + 1 < self.before.len()
-        {
+        if self.replaced.len() + 1 < self.before.len() {
+            let leader = object["status"]["leader"].as_str().unwrap_or("nobody");
             self.leaders.insert(leader.to_owned());
         }
         for (validator, pod) in pods {

@@ -149,7 +149,8 @@ fn all_away(stage: &Stage, federation: &Federation, client: &Client) -> anyhow::
         ensure!(left.is_empty(), "still there: {left}");
         Ok(())
     })?;
-    let silent_from = client.count();
+    // A client that had no answer asks again, and is told of what was decided before.
+    let (gone, stood) = (Instant::now(), highest(stage, federation)?);
     for (condition, status) in
         [("Available", "False"), ("Ready", "False"), ("QuorumAtRisk", "True")]
     {
@@ -174,17 +175,49 @@ fn all_away(stage: &Stage, federation: &Federation, client: &Client) -> anyhow::
         }
         std::thread::sleep(Duration::from_secs(1));
     }
+    let meanwhile = client.since(gone);
     stage.say(format!(
         "{} s later: {told} reads of a committed transaction were answered, {owned_up} with 503, none with \
          \"not found\"; {} were acknowledged meanwhile",
         begun.elapsed().as_secs(),
-        client.count() - silent_from,
+        meanwhile.len(),
     ));
-    ensure!(client.count() == silent_from, "something was acknowledged without a log");
+    let stands = highest(stage, federation)?;
+    ensure!(stands == stood, "block {stands} was stored without a store, after block {stood}");
     stage.kubectl(&["scale", &sets[0], "--replicas=1"])?;
     stage.kubectl(&["scale", &sets[1], "--replicas=3"])?;
     federation.is(stage, "Ready", "True")?;
+    for id in meanwhile {
+        let url = federation.address(stage, &federation.validators[0])?;
+        let report = answer(&format!("{url}/api/v2/transactions/{id}"))?;
+        let height = report["height"].as_u64().with_context(|| format!("{id}: {report}"))?;
+        ensure!(height <= stood, "{id} was acknowledged without a log, in block {height}");
+    }
     goes_on(stage, client)
+}
+
+/// The highest block that any validator has, by their own word.
+fn highest(stage: &Stage, federation: &Federation) -> anyhow::Result<u64> {
+    let mut highest = 0;
+    for validator in &federation.validators {
+        let url = federation.address(stage, validator)?;
+        let status = answer(&format!("{url}/api/v2/status"))?;
+        let height = status["height"].as_u64().with_context(|| format!("{validator}: {status}"))?;
+        highest = highest.max(height);
+    }
+    Ok(highest)
+}
+
+/// What a validator answers, whatever it is.
+fn answer(url: &str) -> anyhow::Result<Value> {
+    let answer = ureq::get(url)
+        .config()
+        .http_status_as_error(false)
+        .timeout_global(Some(Duration::from_secs(20)))
+        .build()
+        .call();
+    let text = answer.with_context(|| url.to_owned())?.body_mut().read_to_string()?;
+    serde_json::from_str(&text).with_context(|| format!("{url}: {text}"))
 }
 
 /// The status that a validator gives to a read of a transaction.
