@@ -14,7 +14,7 @@ const PASS_SECONDS: &[f64] =
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// One pass over one cluster, by `outcome`: `settled`, `written`, `failed`.
+    /// One pass over one cluster, by `outcome`: `unchanged`, `settled`, `written`, `failed`.
     pub passes: HistogramVec,
     /// Passes that run now.
     pub active: IntGauge,

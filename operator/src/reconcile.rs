@@ -15,6 +15,9 @@ use crate::{
 /// # Errors
 /// Trouble that is worth another try; the caller backs off.
 pub async fn reconcile(name: &ClusterName, context: &Context) -> Result<Pass, ReconcileError> {
+    if let Some(pass) = context.still_rests(name).await {
+        return Ok(pass);
+    }
     let Some((mut cluster, mut observed)) = context.observe(name).await? else {
         return Ok(Pass::Over);
     };
@@ -42,7 +45,7 @@ pub async fn reconcile(name: &ClusterName, context: &Context) -> Result<Pass, Re
     match applied.failed {
         Some((_, error)) => Err(ReconcileError::Apply { error, progress }),
         None if told || progress => Ok(Pass::Written),
-        None => Ok(context.look_again(Some(&plan.progress))),
+        None => Ok(context.rests(name, &cluster, &observed, &plan.progress)),
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod command;
 mod context;
 pub(crate) mod queue;
+mod quiet;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -213,6 +214,7 @@ async fn pass(name: &ClusterName, context: &Context, metrics: &Metrics) -> Pass 
     metrics.active.dec();
     let (pass, outcome) = match result {
         Ok(Pass::Written) => (Pass::Written, "written"),
+        Ok(pass @ Pass::Unchanged(_)) => (pass, "unchanged"),
         Ok(pass) => (pass, "settled"),
         Err(error) => {
             let _within = span.enter();

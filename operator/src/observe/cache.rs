@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     future::Future,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -126,6 +127,27 @@ impl Cache {
             Some((watched, name, serde_json::from_str(&kept.body).ok()?))
         };
         kept.into_iter().filter_map(parse).collect()
+    }
+
+    /// A cluster's pods, as JSON.
+    pub(super) fn pods(&self, name: &ClusterName) -> Vec<Value> {
+        let inner = self.lock();
+        let of_pods = (Watched::Pod, String::new())..=(Watched::Pod, char::MAX.to_string());
+        let objects = inner.objects.get(name).into_iter();
+        let pods = objects.flat_map(|objects| objects.range(of_pods.clone()));
+        pods.filter_map(|(_, kept)| serde_json::from_str(&kept.body).ok()).collect()
+    }
+
+    /// One number for all that is there of a cluster: another one as soon as anything of it changes.
+    pub(super) fn fingerprint(&self, name: &ClusterName) -> u64 {
+        let inner = self.lock();
+        let mut hasher = DefaultHasher::new();
+        let cluster = inner.clusters.get(name);
+        cluster.map(|cluster| &cluster.metadata.resource_version).hash(&mut hasher);
+        for (place, kept) in inner.objects.get(name).into_iter().flatten() {
+            (place, &kept.uid, &kept.body).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// Ends when it has seen all of this. The caller bounds the time: what was deleted before it was ever
@@ -388,10 +410,22 @@ mod tests {
     #[test]
     fn a_cluster_is_woken_by_what_matters_and_by_nothing_else() {
         let (cache, watch) = listed();
+        let look = || cache.fingerprint(&demo());
+        let listed = look();
         assert!(cache.put(&watch, service("a", 8, 1)).is_empty(), "only its version and status");
+        assert_eq!(look(), listed);
         assert_eq!(cache.put(&watch, service("a", 9, 2)), BTreeSet::from([demo()]));
+        let changed = look();
         assert_eq!(cache.delete(&watch, "test", "a", None), Some(demo()));
+        let gone = look();
         assert_eq!(cache.delete(&watch, "test", "a", None), None);
+        assert_eq!(look(), gone);
+        let clusters = (Watched::Cluster, None);
+        let cluster = json!({"apiVersion": "cairndb.io/v1alpha1", "kind": "BlockchainCluster",
+            "metadata": {"namespace": "test", "name": "demo", "resourceVersion": "10"},
+            "spec": {"validators": []}});
+        cache.put_cluster(&clusters, serde_json::from_value(cluster).unwrap());
+        assert_eq!(BTreeSet::from([listed, changed, gone, look()]).len(), 4);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Putting together what is known of one cluster: from the caches, or from the API server itself.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use futures_util::future::join_all;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -41,6 +45,29 @@ impl Look<'_> {
     pub(crate) async fn cached(self, cluster: &BlockchainCluster) -> Result<Observed, kube::Error> {
         let objects = self.cache.objects(&place(cluster));
         self.put_together(cluster, objects).await
+    }
+
+    /// One number for what [`Look::cached`] would put together, apart from what validators say; nothing where
+    /// the API server would have to be asked.
+    pub(crate) fn fingerprint(&self, cluster: &BlockchainCluster) -> Option<u64> {
+        if cluster.spec.bootstrap.genesis_ref.is_some() {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        self.cache.fingerprint(&place(cluster)).hash(&mut hasher);
+        // Whose list of all clusters is only needed where keys are shared.
+        let rivals = cluster.spec.tikv.as_ref().map(|_| rivals(cluster, &self.cache.clusters()));
+        (rivals, &self.installed).hash(&mut hasher);
+        Some(hasher.finish())
+    }
+
+    /// What the validators of a cluster say now, as far as the watches know where they are.
+    pub(crate) async fn said(
+        &self,
+        cluster: &BlockchainCluster,
+    ) -> BTreeMap<String, Result<NodeReport, String>> {
+        let pods = self.cache.pods(&place(cluster)).into_iter().filter_map(validator).collect();
+        self.ask(&pods).await
     }
 
     /// What is there, asked of the API server now: the cluster, and everything that carries its label.

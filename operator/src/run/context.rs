@@ -9,7 +9,7 @@ use std::{
 use kube::Client;
 use tracing::{debug, info, warn};
 
-use super::{Settings, queue::Pass};
+use super::{Settings, queue::Pass, quiet::Quiet};
 use crate::{
     apply::{self, Applied, ApplyError},
     crd::{BlockchainCluster, BlockchainClusterStatus},
@@ -40,6 +40,7 @@ pub struct Context {
     look: Duration,
     /// What the last pass over each cluster wrote.
     written: Mutex<HashMap<ClusterName, Vec<Written>>>,
+    quiet: Quiet,
 }
 
 /// Why a pass has to be tried again.
@@ -103,7 +104,8 @@ impl Context {
         let announcer = Announcer::new(client.clone(), &settings.identity);
         let default_image = settings.default_image.clone();
         let (written, look) = (Mutex::default(), settings.look);
-        Self { client, watches, prober, announcer, default_image, look, written }
+        let quiet = Quiet::default();
+        Self { client, watches, prober, announcer, default_image, look, written, quiet }
     }
 
     pub(super) fn generation(&self, name: &ClusterName) -> Option<i64> {
@@ -116,6 +118,38 @@ impl Context {
             None | Some(Progress::Settled | Progress::Paused | Progress::Suspended) => self.look,
             Some(_) => self.look.min(LOOK_CLOSELY),
         })
+    }
+
+    /// Nothing had to be done, and nothing to be told: when to look again.
+    pub(crate) fn rests(
+        &self,
+        name: &ClusterName,
+        cluster: &BlockchainCluster,
+        observed: &Observed,
+        progress: &Progress,
+    ) -> Pass {
+        let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
+        let is_ready = conditions.into_iter().any(|it| it.type_ == "Ready" && it.status == "True");
+        if *progress == Progress::Settled && is_ready {
+            self.quiet.rests(name, &observed.nodes);
+        }
+        self.look_again(Some(progress))
+    }
+
+    /// Whether nothing has changed where nothing had to be done: then when to look again.
+    pub(crate) async fn still_rests(&self, name: &ClusterName) -> Option<Pass> {
+        let looking = self.looking();
+        let Some(cluster) = self.watches.cache.cluster(name) else {
+            self.quiet.forget(name);
+            return None;
+        };
+        // It is older than all that is looked at after it: nothing changes unseen in between.
+        let fingerprint = looking.fingerprint(&cluster)?;
+        if !self.quiet.may_rest(name, fingerprint) {
+            return None;
+        }
+        let said = looking.said(&cluster).await;
+        self.quiet.rests_on(name, &said).then_some(Pass::Unchanged(self.look))
     }
 
     /// What is there, or nothing when the cluster is gone or going. It is never older than what the pass

@@ -16,6 +16,8 @@ use crate::{clock, names::ClusterName};
 pub enum Pass {
     /// Nothing had to be written: look again then.
     Settled(Duration),
+    /// Nothing had to be looked at, as it looks the way it did: look again then.
+    Unchanged(Duration),
     /// Something was written: there may be more.
     Written,
     /// It is gone, or of no interest until it changes.
@@ -118,7 +120,7 @@ impl Queue {
         };
         entry.writes = if pass == Pass::Written { entry.writes.saturating_add(1) } else { 0 };
         let wait = match pass {
-            Pass::Settled(wait) => Some(clock::jittered(wait)),
+            Pass::Settled(wait) | Pass::Unchanged(wait) => Some(clock::jittered(wait)),
             Pass::Written => {
                 Some(doubled(SOON, entry.writes.saturating_sub(WRITES_FREE), SOON_MOST))
             }
