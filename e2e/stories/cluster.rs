@@ -1,12 +1,8 @@
 //! The Kubernetes cluster that stories play on: kubectl, and the hands that crash and cut its nodes.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{path::PathBuf, process::Command};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use crate::stage::{NotHere, run};
 
@@ -61,59 +57,4 @@ impl Cluster {
     pub(crate) fn has_our_nodes(&self) -> bool {
         self.nodes.is_some()
     }
-}
-
-/// Writes what a person needs to understand a failed story: objects without secrets, events, logs.
-pub(crate) fn bundle(cluster: &Cluster, namespace: &str, folder: &Path) -> anyhow::Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
-    }
-    fs::create_dir_all(folder)?;
-    let mut missing = vec![];
-    let mut save = |file: &str, arguments: &[&str]| match cluster.kubectl(arguments, None) {
-        Ok(text) => fs::write(folder.join(file), text).map_err(anyhow::Error::from),
-        Err(error) => {
-            missing.push(format!("{file}: {error:#}"));
-            Ok(())
-        }
-    };
-    let here = ["--namespace", namespace];
-    let kinds = "blockchainclusters,statefulsets,pods,services,endpointslices,configmaps,\
-                 persistentvolumeclaims,poddisruptionbudgets,networkpolicies,jobs";
-    save("objects.yaml", &[&here[..], &["get", kinds, "-o", "yaml"]].concat())?;
-    save("objects.txt", &[&here[..], &["get", kinds, "-o", "wide"]].concat())?;
-    save("events.txt", &[&here[..], &["get", "events", "--sort-by=.lastTimestamp"]].concat())?;
-    save("nodes.txt", &["get", "nodes,persistentvolumes", "-o", "wide"])?;
-    save(
-        "operator.log",
-        &[
-            "--namespace",
-            "cairn-system",
-            "logs",
-            "--all-containers",
-            "--prefix",
-            "--tail=5000",
-            "--selector=app.kubernetes.io/name=cairn-operator",
-        ],
-    )?;
-    let pods = cluster.kubectl(&[&here[..], &["get", "pods", "-o", "name"]].concat(), None)?;
-    for pod in pods.lines() {
-        let name = pod.trim_start_matches("pod/");
-        save(&format!("{name}.log"), &[&here[..], &["logs", pod, "--all-containers"]].concat())?;
-        save(
-            &format!("{name}.previous.log"),
-            &[&here[..], &["logs", pod, "--all-containers", "--previous"]].concat(),
-        )?;
-        save(
-            &format!("{name}.status.json"),
-            &[&here[..], &["exec", pod, "--", "cairn", "status", "--output", "json"]].concat(),
-        )?;
-    }
-    if !missing.is_empty() {
-        fs::write(folder.join("missing.txt"), missing.join("\n"))?;
-    }
-    if fs::read_dir(folder)?.count() == 0 {
-        bail!("nothing could be read");
-    }
-    Ok(())
 }

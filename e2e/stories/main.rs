@@ -4,6 +4,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "stories happen in real time")]
 
+mod bundle;
 mod checker;
 mod client;
 mod cluster;

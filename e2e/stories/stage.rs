@@ -57,7 +57,7 @@ impl<'a> Stage<'a> {
             }
             Err(error) => {
                 println!("!!! {}: {error:#}", story.name);
-                match crate::cluster::bundle(
+                match crate::bundle::bundle(
                     self.cluster,
                     &self.namespace,
                     &bundles.join(story.name),

@@ -53,9 +53,13 @@ impl Telling {
         mut chain: watch::Receiver<ChainStatus>,
         status: watch::Sender<NodeStatus>,
     ) {
-        let mut counted = Counters::default();
+        let (mut counted, mut led) = (Counters::default(), false);
         loop {
             let now = self.status(&chain.borrow_and_update());
+            if now.leads != std::mem::replace(&mut led, now.leads) {
+                let what = if now.leads { "leads the log" } else { "leads the log no more" };
+                tracing::info!(order = now.order, "{what}");
+            }
             self.metrics.voting.set(i64::from(now.voting));
             counted = self.count_frames(counted);
             self.metrics
