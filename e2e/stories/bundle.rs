@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
@@ -90,14 +90,17 @@ impl Bundle<'_> {
         let forward = Forward::start(self.namespace, pod)?;
         let [api, admin] = forward.ports;
         let file = |what: &str| self.folder.join(format!("{pod}.{what}"));
-        fs::write(file("status.json"), get(&format!("http://127.0.0.1:{admin}/status"))?)?;
-        fs::write(file("metrics.txt"), get(&format!("http://127.0.0.1:{admin}/metrics"))?)?;
-        let status: Value = serde_json::from_str(&fs::read_to_string(file("status.json"))?)?;
+        let agent = agent();
+        let get = |url: String| get(&agent, &url);
+        let told = get(format!("http://127.0.0.1:{admin}/status"))?;
+        fs::write(file("status.json"), &told)?;
+        fs::write(file("metrics.txt"), get(format!("http://127.0.0.1:{admin}/metrics"))?)?;
+        let status: Value = serde_json::from_str(&told)?;
         let mut chain = String::new();
         for height in 1..=status["height"].as_u64().unwrap_or_default() {
             // With TLS it is asked all the same: whom one talks to is not the question here.
             let scheme = if status["certificate_expiry"] == 0 { "http" } else { "https" };
-            chain += &get(&format!("{scheme}://127.0.0.1:{api}/api/v2/blocks/{height}"))?;
+            chain += &get(format!("{scheme}://127.0.0.1:{api}/api/v2/blocks/{height}"))?;
             chain.push('\n');
         }
         fs::write(file("chain.jsonl"), chain)?;
@@ -105,14 +108,14 @@ impl Bundle<'_> {
     }
 }
 
-fn get(url: &str) -> anyhow::Result<String> {
-    let answer = ureq::get(url)
-        .config()
-        .timeout_global(Some(PATIENCE))
-        .tls_config(ureq::tls::TlsConfig::builder().disable_verification(true).build())
-        .build()
-        .call();
-    let mut answer = answer.with_context(|| url.to_owned())?;
+fn agent() -> ureq::Agent {
+    let tls = ureq::tls::TlsConfig::builder().disable_verification(true).build();
+    let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).tls_config(tls);
+    config.build().new_agent()
+}
+
+fn get(agent: &ureq::Agent, url: &str) -> anyhow::Result<String> {
+    let mut answer = agent.get(url).call().with_context(|| url.to_owned())?;
     Ok(answer.body_mut().with_config().limit(64 << 20).read_to_string()?)
 }
 
@@ -120,6 +123,8 @@ fn get(url: &str) -> anyhow::Result<String> {
 struct Forward {
     ports: [u16; 2],
     child: Child,
+    /// It writes a line for each connection, and ends when nobody could read it.
+    said: BufReader<ChildStdout>,
 }
 
 impl Forward {
@@ -132,16 +137,16 @@ impl Forward {
             .spawn()
             .context("starting kubectl")?;
         let said = child.stdout.take().context("it has no output")?;
-        let mut forward = Self { ports: [0; 2], child };
-        for (port, line) in forward.ports.iter_mut().zip(BufReader::new(said).lines()) {
+        let mut forward = Self { ports: [0; 2], child, said: BufReader::new(said) };
+        for port in &mut forward.ports {
             // Forwarding from 127.0.0.1:43211 -> 9984
-            let line = line?;
+            let mut line = String::new();
+            if forward.said.read_line(&mut line)? == 0 {
+                bail!("its ports cannot be reached: no container of it runs");
+            }
             let word = line.split_whitespace().nth(2).unwrap_or_default();
             let at = word.rsplit(':').next().unwrap_or_default();
             *port = at.parse().with_context(|| line.clone())?;
-        }
-        if forward.ports.contains(&0) {
-            bail!("its ports cannot be reached: no container of it runs");
         }
         Ok(forward)
     }
