@@ -9,7 +9,11 @@ use std::{
 use kube::Client;
 use tracing::{debug, info, warn};
 
-use super::{Settings, queue::Pass, quiet::Quiet};
+use super::{
+    Settings,
+    queue::Pass,
+    quiet::{Quiet, gist},
+};
 use crate::{
     apply::{self, Applied, ApplyError},
     crd::{BlockchainCluster, BlockchainClusterStatus},
@@ -131,7 +135,7 @@ impl Context {
         let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
         let is_ready = conditions.into_iter().any(|it| it.type_ == "Ready" && it.status == "True");
         if *progress == Progress::Settled && is_ready {
-            self.quiet.rests(name, &observed.nodes);
+            self.quiet.rests(name, gist(observed.nodes.clone(), few(cluster)));
         }
         self.look_again(Some(progress))
     }
@@ -148,7 +152,7 @@ impl Context {
         if !self.quiet.may_rest(name, fingerprint) {
             return None;
         }
-        let said = looking.said(&cluster).await;
+        let said = gist(looking.said(&cluster).await, few(&cluster));
         self.quiet.rests_on(name, &said).then_some(Pass::Unchanged(self.look))
     }
 
@@ -237,6 +241,11 @@ impl Context {
             self.written().entry(name.clone()).or_default().extend(written);
         }
     }
+}
+
+/// Blocks that a validator may be behind and counts as caught up.
+fn few(cluster: &BlockchainCluster) -> u64 {
+    u64::from(cluster.spec.update.max_lag_blocks)
 }
 
 fn reading(error: kube::Error) -> ReconcileError {

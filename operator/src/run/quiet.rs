@@ -16,6 +16,18 @@ const LOOKS: u32 = 10;
 /// What a validator said, or why it could not be asked.
 pub(super) type Said = Result<NodeReport, String>;
 
+/// What matters of what validators said: not how far the chain has come, but who is behind by more than
+/// `few` blocks, and by how many. Nothing but that is read off heights (`health::blocks_behind`).
+pub(super) fn gist(said: BTreeMap<String, Said>, few: u64) -> BTreeMap<String, Said> {
+    let reports = said.values().filter_map(|said| said.as_ref().ok());
+    let best = reports.map(|report| report.height.max(report.best_peer)).max().unwrap_or(0);
+    let behind = |report: NodeReport| {
+        let behind = best.saturating_sub(report.height);
+        NodeReport { height: if behind > few { behind } else { 0 }, best_peer: 0, ..report }
+    };
+    said.into_iter().map(|(name, said)| (name, said.map(behind))).collect()
+}
+
 /// What a cluster looked like.
 struct Seen {
     fingerprint: u64,
@@ -58,9 +70,9 @@ impl Quiet {
     }
 
     /// The whole look found nothing to do and nothing to tell.
-    pub(super) fn rests(&self, name: &ClusterName, said: &BTreeMap<String, Said>) {
+    pub(super) fn rests(&self, name: &ClusterName, said: BTreeMap<String, Said>) {
         if let Some(seen) = self.lock().get_mut(name) {
-            seen.said = Some(said.clone());
+            seen.said = Some(said);
         }
     }
 
@@ -84,22 +96,35 @@ mod tests {
         };
         assert!(!quiet.may_rest(&name, 7), "nobody has looked yet");
         assert!(!quiet.may_rest(&name, 7), "somebody looks, and has not found that all is well");
-        quiet.rests(&name, &at(1));
+        quiet.rests(&name, at(1));
         let mut looks = 0;
         while quiet.may_rest(&name, 7) && quiet.rests_on(&name, &at(1)) {
             looks += 1;
         }
         assert_eq!(looks, LOOKS - 1, "the tenth is a whole one");
-        quiet.rests(&name, &at(1));
+        quiet.rests(&name, at(1));
         assert!(!quiet.may_rest(&name, 8), "an object changed");
         assert!(!quiet.may_rest(&name, 7), "and changed back: what came of it is not known");
-        quiet.rests(&name, &at(1));
+        quiet.rests(&name, at(1));
         assert!(quiet.may_rest(&name, 7));
         assert!(!quiet.rests_on(&name, &at(2)), "a validator says something else");
         assert!(!quiet.rests_on(&name, &at(1)), "which is looked at before anything else");
-        quiet.rests(&name, &at(2));
+        quiet.rests(&name, at(2));
         assert!(quiet.may_rest(&name, 7) && quiet.rests_on(&name, &at(2)));
         quiet.forget(&name);
         assert!(!quiet.may_rest(&name, 7));
+    }
+
+    #[test]
+    fn a_chain_that_goes_on_is_at_rest_and_a_validator_that_stays_behind_is_not() {
+        let at = |alice, bob, best_peer| {
+            let report = |height| Ok(NodeReport { height, best_peer, ..NodeReport::default() });
+            let said = [("alice", report(alice)), ("bob", report(bob)), ("carol", Err("x".into()))];
+            gist(said.map(|(name, said)| (name.to_owned(), said)).into(), 3)
+        };
+        assert_eq!(at(7, 7, 7), at(90, 87, 90));
+        assert_ne!(at(7, 7, 7), at(90, 86, 90));
+        assert_ne!(at(90, 86, 90), at(90, 80, 90));
+        assert_ne!(at(7, 7, 7), at(7, 7, 11), "both are behind somebody elsewhere");
     }
 }

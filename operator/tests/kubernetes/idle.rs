@@ -36,6 +36,8 @@ async fn ten_idle_minutes_are_no_writes() {
     })
     .await;
     assert_eq!(faults.log()[writes.len()..], [] as [String; 0]);
+    let unchanged = operator.metrics.passes.with_label_values(&["unchanged"]).get_sample_count();
+    assert!(unchanged >= PASSES, "only {unchanged} passes found that nothing had changed");
     // A new operator that finds it so writes nothing either.
     drop(operator);
     let faults: Arc<Faults> = Arc::default();
