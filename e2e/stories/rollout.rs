@@ -32,7 +32,7 @@ pub(crate) struct Rollout {
     /// Who was replaced, in that order; a name twice is a validator that was replaced twice.
     replaced: Vec<String>,
     last: BTreeMap<String, String>,
-    /// Who led the log while two or more were still to be replaced; `nobody` where the status knew of none.
+    /// Who led the log while two or more were still to be replaced, as far as the status knew.
     leaders: BTreeSet<String>,
 }
 
@@ -155,8 +155,9 @@ impl Rollout {
         if away.len() > 1 {
             bail!(TwoAway(format!("{away:?}")));
         }
-        if self.replaced.len() + 1 < self.before.len() {
-            let leader = object["status"]["leader"].as_str().unwrap_or("nobody");
+        if let Some(leader) = object["status"]["leader"].as_str()
+            && self.replaced.len() + 1 < self.before.len()
+        {
             self.leaders.insert(leader.to_owned());
         }
         for (validator, pod) in pods {
