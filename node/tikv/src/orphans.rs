@@ -38,8 +38,7 @@ pub(crate) async fn let_go(
         let lives_until = began.physical.saturating_add(i64::try_from(lock.lock_ttl).unwrap_or(0));
         if now.physical > lives_until {
             tracing::info!(writer, "a dead writer's locks are let go");
-            let this = lock.key.clone()..after(&lock.key);
-            client.cleanup_locks(bounds(this), &began, ResolveLocksOptions::default()).await?;
+            client.cleanup_locks(only(&lock.key), &began, ResolveLocksOptions::default()).await?;
         }
         return Ok(());
     }
@@ -48,6 +47,11 @@ pub(crate) async fn let_go(
 
 fn bounds(keys: Range<Vec<u8>>) -> BoundRange {
     BoundRange::from(Key::from(keys.start)..Key::from(keys.end))
+}
+
+/// One key, as a range.
+pub(crate) fn only(key: &[u8]) -> BoundRange {
+    bounds(key.to_vec()..after(key))
 }
 
 /// What follows a key at once.

@@ -1,15 +1,18 @@
 //! The calls that write. None says that something is in, or is not, unless that is proven.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
-use tikv_client::{Transaction, TransactionClient};
+use tikv_client::{Timestamp, Transaction, TransactionClient};
 
 use crate::{
     Client, Inserted, Pair, Trouble, Write,
     client::{options, snapshot},
     effort::{Effort, Kind, Pace},
     limits::{bytes_of, check_key, check_pair, check_writes},
-    orphans::{let_go, span},
+    orphans::{let_go, only, span},
     trouble::{Failure, Next, is_lost_before_commit},
 };
 
@@ -67,7 +70,10 @@ impl Client {
             check_writes(&writes)?;
             let write = |client| {
                 let writes = writes.clone();
-                async move { commit(begin(&client, false).await?, writes, vec![]).await }
+                async move {
+                    let transaction = begin(&client, false).await?;
+                    commit(&client, transaction, writes, vec![]).await
+                }
             };
             effort.until_done(write).await
         };
@@ -144,8 +150,8 @@ async fn insert_once(
     one_phase: bool,
 ) -> Result<(), Failure> {
     let mut transaction = begin(&client, one_phase).await?;
-    transaction.insert(key, value).await?;
-    finish(transaction, 1).await
+    transaction.insert(key.clone(), value.clone()).await?;
+    finish(&client, transaction, 1, Proof::All(vec![Write::Put(key, value)])).await
 }
 
 /// Sorted, so that a group lies in one region if it can; each as large as goes together, or one row.
@@ -174,14 +180,25 @@ async fn put_group(effort: Effort, rows: Vec<Pair>) -> Result<(), Trouble> {
     let mut one_phase = true;
     let mut pace = Pace::new();
     loop {
-        let writes: Vec<_> =
-            rows.iter().map(|(key, value)| Write::Put(key.clone(), value.clone())).collect();
-        let put =
-            |client| async move { commit(begin(&client, one_phase).await?, writes, vec![]).await };
+        let put = |client| put_once(client, rows.clone(), one_phase);
         let Err(failure) = effort.attempt(put).await else { return Ok(()) };
         one_phase &= failure.next != Next::TwoPhases;
         effort.pause(&mut pace, failure).await?;
     }
+}
+
+async fn put_once(
+    client: TransactionClient,
+    rows: Vec<Pair>,
+    one_phase: bool,
+) -> Result<(), Failure> {
+    let mut transaction = begin(&client, one_phase).await?;
+    let count = rows.len();
+    let last = rows.last().map(|(key, _)| key.clone()).unwrap_or_default();
+    for (key, value) in rows {
+        transaction.put(key, value).await?;
+    }
+    finish(&client, transaction, count, Proof::Last(last)).await
 }
 
 type Decide<T, E> = dyn Fn(&[Option<Vec<u8>>]) -> Result<(Vec<Write>, T), E> + Send + Sync;
@@ -208,7 +225,7 @@ async fn update<T, E>(
         check_writes(&writes).map_err(|refused| Failure::new(Next::Never, refused.to_string()))?;
         // It may write other keys than it has read.
         let among = span(writes.iter().map(key_of));
-        if let Err(failure) = commit(transaction, writes, keys).await {
+        if let Err(failure) = commit(&client, transaction, writes, keys).await {
             if let Some(writer) = failure.orphan {
                 let_go(client, among, writer).await?;
             }
@@ -225,30 +242,48 @@ async fn begin(client: &TransactionClient, one_phase: bool) -> Result<Transactio
 
 /// The writes, provided that nobody has written those keys, or the ones that were read, since it began.
 async fn commit(
+    client: &TransactionClient,
     mut transaction: Transaction,
     writes: Vec<Write>,
     read: Vec<Vec<u8>>,
 ) -> Result<(), Failure> {
-    let written: Vec<Vec<u8>> = writes.iter().map(|write| key_of(write).to_vec()).collect();
-    for write in writes {
+    for write in &writes {
         match write {
-            Write::Put(key, value) => transaction.put(key, value).await?,
-            Write::Delete(key) => transaction.delete(key).await?,
+            Write::Put(key, value) => transaction.put(key.clone(), value.clone()).await?,
+            Write::Delete(key) => transaction.delete(key.clone()).await?,
         }
     }
     // What is only read has to be locked to be looked at.
-    let only_read: Vec<_> = read.into_iter().filter(|key| !written.contains(key)).collect();
-    let keys = written.len() + only_read.len();
+    let is_written = |key: &[u8]| writes.iter().any(|write| key_of(write) == key);
+    let only_read: Vec<_> = read.into_iter().filter(|key| !is_written(key)).collect();
+    let keys = writes.len() + only_read.len();
     if !only_read.is_empty() {
         transaction.lock_keys(only_read).await?;
     }
-    finish(transaction, keys).await
+    finish(client, transaction, keys, Proof::All(writes)).await
+}
+
+/// What must be there for a commit to be believed.
+enum Proof {
+    /// All that it wrote, as it wrote it.
+    All(Vec<Write>),
+    /// The last key of rows that never change: what is missing is missing from there on. (A part of the middle could
+    /// be, of rows in two regions one of which is split at that moment: what a row that is gone does is known above.)
+    Last(Vec<u8>),
 }
 
 /// Commits. Where it is certain that nothing of it can be in, the locks it has are given back, which
 /// would keep others waiting for seconds.
-async fn finish(mut transaction: Transaction, keys: usize) -> Result<(), Failure> {
-    let Err(error) = transaction.commit().await else { return Ok(()) };
+async fn finish(
+    client: &TransactionClient,
+    mut transaction: Transaction,
+    keys: usize,
+    proof: Proof,
+) -> Result<(), Failure> {
+    let error = match transaction.commit().await {
+        Ok(at) => return prove(client, at, proof).await,
+        Err(error) => error,
+    };
     let one_phase_failed = matches!(error, tikv_client::Error::OnePcFailure);
     if is_lost_before_commit(&error)
         && (keys > 1 || one_phase_failed)
@@ -258,6 +293,42 @@ async fn finish(mut transaction: Transaction, keys: usize) -> Result<(), Failure
         tracing::debug!(%error, "locks were not given back");
     }
     Err(error.into())
+}
+
+/// Whether a commit did what `tikv-client` says it did: looks, as of the commit's own time.
+///
+/// `tikv-client` 0.4 goes through the regions of a commit, first phase and second, by a stream in which a region
+/// that PD cannot name is not an error but the end (`stream::iter(Err(error))` in its `transaction/requests.rs`). So
+/// when PD goes away at the wrong moment, such as together with the store that leads, it says that all is in
+/// of which some keys, or none, were ever sent. No answer of it tells such a commit from one that is in.
+async fn prove(
+    client: &TransactionClient,
+    at: Option<Timestamp>,
+    proof: Proof,
+) -> Result<(), Failure> {
+    let unproven = |words: &str| Err(Failure::new(Next::Reconnect, words));
+    let Some(at) = at else { return unproven("a commit has no time") };
+    let mut snapshot = client.snapshot(at, options());
+    let is_in = match proof {
+        Proof::All(writes) => {
+            let keys: Vec<_> = writes.iter().map(|write| key_of(write).to_vec()).collect();
+            let found = snapshot.batch_get(keys).await?;
+            let found: HashMap<Vec<u8>, _> = found.map(|pair| (pair.0.into(), pair.1)).collect();
+            // Of several to one key the last counts.
+            let after: HashMap<_, _> = writes.iter().map(|write| (key_of(write), write)).collect();
+            after.into_values().all(|write| match write {
+                Write::Put(key, value) => found.get(key) == Some(value),
+                Write::Delete(key) => !found.contains_key(key),
+            })
+        }
+        // Its value may be long, and stays where it is.
+        Proof::Last(key) => snapshot.scan_keys(only(&key), 1).await?.next().is_some(),
+    };
+    if is_in {
+        return Ok(());
+    }
+    tracing::warn!("a commit was called done and is not: PD could not name all of its regions");
+    unproven("a commit was called done and is not")
 }
 
 #[cfg(test)]

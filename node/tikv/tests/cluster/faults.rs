@@ -29,13 +29,17 @@ struct Load {
 
 impl Load {
     fn start(client: &Client) -> Self {
+        Self::of(client, WRITERS)
+    }
+
+    fn of(client: &Client, writers: usize) -> Self {
         let mut load = Self {
             client: client.clone(),
             stop: Arc::default(),
             done: Arc::default(),
             writers: JoinSet::new(),
         };
-        for writer in 0..WRITERS {
+        for writer in 0..writers {
             let (client, stop, done) =
                 (client.clone(), Arc::clone(&load.stop), Arc::clone(&load.done));
             load.writers.spawn(async move { write(client, writer, &stop, &done).await });
@@ -167,6 +171,25 @@ async fn a_pd_that_dies_or_hangs_is_found_again() {
     load.progress(50).await;
     wait_for(&client, true).await;
     few_tasks(&client).await;
+    load.stop().await;
+}
+
+/// A commit that is under way when its store dies asks PD for another, which dies as well: `tikv-client` then
+/// says that it is in. Many writers, so that some of them are there at the wrong moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_under_way_when_stores_and_pd_died_is_not_called_written() {
+    const TIMES: usize = 3;
+    let scratch = Scratch::new("all");
+    let servers = Servers::start(&scratch.0);
+    let client = open(&servers);
+    let load = Load::of(&client, 64);
+    for _ in 0..TIMES {
+        load.progress(200).await;
+        STORES.iter().for_each(|store| servers.kill(store));
+        servers.kill("pd");
+        servers.revive();
+    }
+    load.progress(200).await;
     load.stop().await;
 }
 

@@ -125,6 +125,19 @@ async fn writes_are_all_in_and_deletes_gone() {
 /// The stores have regions that end at m, n, t and u: groups around those lie in two, which one-phase
 /// commit cannot serve.
 #[tokio::test(flavor = "multi_thread")]
+async fn of_several_writes_to_one_key_the_last_counts() {
+    let client = client().await;
+    let put = |number, value| Write::Put(key("twice", number), vec![value]);
+    let delete = |number| Write::Delete(key("twice", number));
+    client
+        .write(vec![put(0, 1), put(1, 1), put(0, 2), delete(1), delete(2), put(2, 3)])
+        .await
+        .unwrap();
+    let found = client.get_many((0..3).map(|number| key("twice", number)).collect()).await.unwrap();
+    assert_eq!(found, [(key("twice", 0), vec![2]), (key("twice", 2), vec![3])].into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_go_in_whatever_regions_they_lie_in() {
     let client = client().await;
     let rows: Vec<_> = (0..600u32)
