@@ -63,7 +63,7 @@ cluster-down: ## Ends it, and leaves nothing behind
 	@e2e/kubernetes/install.sh down
 
 .PHONY: e2e
-e2e: ## Plays the stories on that, or on a cluster of their own; STORY=, TIMES=, REPORT=, KEEP=1, CLUSTER=existing
+e2e: ## Plays the stories on that, or on a cluster of their own; STORY=, TIMES=, AT_ONCE=, REPORT=, KEEP=1, CLUSTER=existing
 	@e2e/kubernetes/e2e.sh
 
 .PHONY: test-cluster

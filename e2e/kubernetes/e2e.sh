@@ -6,6 +6,7 @@
 #
 # STORY=...         plays those whose names begin so, instead of all
 # TIMES=3           plays them so often
+# AT_ONCE=3         plays so many side by side, as far as they do not disturb each other
 # REPORT=FILE       writes the table, as Markdown: docs/e2e.md
 # KEEP=1            lets the cluster run on, for a look at what happened
 # CLUSTER=existing  plays on the cluster of the current kubeconfig; stories that break nodes are skipped there
@@ -86,7 +87,7 @@ if [ "$whose" = own ]; then
 fi
 
 # shellcheck disable=SC2086 # names of stories, with blanks between
-"${CARGO_TARGET_DIR:-target}/$profile/cairn-stories" ${STORY:-} --times "${TIMES:-1}" ${REPORT:+--report "$REPORT"} &
+"${CARGO_TARGET_DIR:-target}/$profile/cairn-stories" ${STORY:-} --times "${TIMES:-1}" --at-once "${AT_ONCE:-1}" ${REPORT:+--report "$REPORT"} &
 stories=$!
 status=0
 wait "$stories" || status=$?

@@ -17,13 +17,20 @@ mod story;
 mod validator;
 mod volume;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    num::NonZeroUsize, path::PathBuf, process::ExitCode, sync::Mutex, sync::PoisonError, thread,
+};
 
 use clap::Parser;
 
-use crate::{cluster::Cluster, report::Report, stage::Stage};
+use crate::{
+    cluster::Cluster,
+    report::{Played, Report},
+    stage::Stage,
+    story::Story,
+};
 
-/// Plays stories on the Kubernetes cluster of the current kubeconfig, one after the other.
+/// Plays stories on the Kubernetes cluster of the current kubeconfig.
 ///
 /// The operator must be installed (`make cluster` does). Each story has a namespace of its own, which
 /// goes when the story went well; what a failed one leaves behind is kept, with a support bundle.
@@ -41,6 +48,9 @@ struct Arguments {
     /// How often to play them all
     #[arg(long, default_value_t = 1)]
     times: u32,
+    /// How many to play side by side; those that break nodes or the operator are played alone, after them
+    #[arg(long, default_value = "1", value_name = "STORIES")]
+    at_once: NonZeroUsize,
     /// Where support bundles go
     #[arg(long, default_value = "target/stories", value_name = "FOLDER")]
     bundles: PathBuf,
@@ -73,9 +83,7 @@ fn play(arguments: &Arguments) -> anyhow::Result<bool> {
     let cluster = Cluster::of_environment()?;
     let mut report = Report::default();
     for _ in 0..arguments.times {
-        for story in &stories {
-            let mut stage = Stage::new(story, &cluster)?;
-            let played = stage.play(story, &arguments.bundles);
+        for (story, played) in play_all(&stories, &cluster, arguments)? {
             report.add(story, played);
         }
     }
@@ -84,4 +92,37 @@ fn play(arguments: &Arguments) -> anyhow::Result<bool> {
         report.write(file)?;
     }
     Ok(report.all_went_well())
+}
+
+/// Plays each once. What became of them comes in their order, whatever ended first.
+fn play_all(
+    stories: &[&'static Story],
+    cluster: &Cluster,
+    arguments: &Arguments,
+) -> anyhow::Result<Vec<(&'static Story, Played)>> {
+    let beside_others = arguments.at_once.get() > 1;
+    let one = |story| -> anyhow::Result<Played> {
+        Ok(Stage::new(story, cluster, beside_others)?.play(story, &arguments.bundles))
+    };
+    let (alone, together): (Vec<_>, Vec<_>) =
+        stories.iter().enumerate().partition(|(_, story)| story.alone);
+    let (waiting, ended) = (Mutex::new(together.into_iter()), Mutex::new(vec![]));
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let end =
+        |index, played| ended.lock().unwrap_or_else(PoisonError::into_inner).push((index, played));
+    thread::scope(|scope| {
+        for _ in 0..arguments.at_once.get() {
+            scope.spawn(|| {
+                while let Some((index, story)) = next() {
+                    end(index, one(story));
+                }
+            });
+        }
+    });
+    for (index, story) in alone {
+        end(index, one(story));
+    }
+    let mut ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
+    ended.sort_by_key(|(index, _)| *index);
+    ended.into_iter().map(|(index, played)| Ok((stories[index], played?))).collect()
 }

@@ -29,15 +29,23 @@ pub(crate) struct Stage<'a> {
     /// The Kubernetes cluster it plays on.
     pub(crate) cluster: &'a Cluster,
     begun: Instant,
+    /// What its lines begin with, where others play beside it.
+    voice: String,
     /// What the client and the checker found, for the report.
     pub(crate) checked: Vec<Checked>,
 }
 
 impl<'a> Stage<'a> {
-    /// An empty namespace for a story, whatever an earlier run left in it.
-    pub(crate) fn new(story: &Story, cluster: &'a Cluster) -> anyhow::Result<Self> {
+    /// An empty namespace for a story, whatever an earlier run left in it. `beside_others`: its lines say
+    /// whose they are.
+    pub(crate) fn new(
+        story: &Story,
+        cluster: &'a Cluster,
+        beside_others: bool,
+    ) -> anyhow::Result<Self> {
         let namespace = format!("story-{}", story.name);
-        let stage = Self { namespace, cluster, begun: Instant::now(), checked: vec![] };
+        let voice = if beside_others { format!("{:<13} ", story.name) } else { String::new() };
+        let stage = Self { namespace, cluster, begun: Instant::now(), voice, checked: vec![] };
         println!("\n=== {}: {}", story.name, story.title);
         let old = ["delete", "namespace", &stage.namespace, "--ignore-not-found", "--timeout=120s"];
         stage.cluster.kubectl(&old, None)?;
@@ -52,7 +60,7 @@ impl<'a> Stage<'a> {
         let outcome = match (story.play)(self) {
             Ok(()) => Outcome::Well,
             Err(error) if error.is::<NotHere>() => {
-                println!("    skipped: {error}");
+                self.say(format!("skipped: {error}"));
                 Outcome::Skipped(error.to_string())
             }
             Err(error) => {
@@ -63,9 +71,9 @@ impl<'a> Stage<'a> {
                     &bundles.join(story.name),
                 ) {
                     Ok(()) => {
-                        println!("    support bundle: {}", bundles.join(story.name).display())
+                        self.say(format!("support bundle: {}", bundles.join(story.name).display()))
                     }
-                    Err(error) => println!("    no support bundle: {error:#}"),
+                    Err(error) => self.say(format!("no support bundle: {error:#}")),
                 }
                 Outcome::Failed(format!("{error:#}"))
             }
@@ -74,7 +82,7 @@ impl<'a> Stage<'a> {
         if !matches!(outcome, Outcome::Failed(_)) {
             let gone = ["delete", "namespace", &self.namespace, "--wait=false"];
             if let Err(error) = self.cluster.kubectl(&gone, None) {
-                println!("    the namespace stays: {error:#}");
+                self.say(format!("the namespace stays: {error:#}"));
             }
         }
         Played { outcome, took, checked: std::mem::take(&mut self.checked) }
@@ -82,7 +90,8 @@ impl<'a> Stage<'a> {
 
     /// Tells what happens.
     pub(crate) fn say(&self, what: impl AsRef<str>) {
-        println!("{:>7.1}s {}", self.begun.elapsed().as_secs_f64(), what.as_ref());
+        let (voice, begun) = (&self.voice, self.begun.elapsed().as_secs_f64());
+        println!("{voice}{begun:>7.1}s {}", what.as_ref());
     }
 
     /// Runs kubectl in the story's namespace, and shows that it did.
