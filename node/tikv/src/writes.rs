@@ -37,6 +37,8 @@ impl Client {
 
     /// Writes rows that never change once written, in any order, some perhaps and others not when it fails.
     /// Of rows with the same key the last one counts.
+    /// Each group is proven by its last row: whoever cannot bear the one case that this does not see (`Proof`)
+    /// keeps a register of its rows, as Cairn's store does, or calls [`Client::write`].
     ///
     /// # Errors
     /// [`Trouble::Refused`] for a row that is empty or too large; [`Trouble::Unreachable`] when some may not be in,
@@ -267,8 +269,8 @@ async fn commit(
 enum Proof {
     /// All that it wrote, as it wrote it.
     All(Vec<Write>),
-    /// The last key of rows that never change: what is missing is missing from there on. (A part of the middle could
-    /// be, of rows in two regions one of which is split at that moment: what a row that is gone does is known above.)
+    /// The last key of sorted rows: what was not sent is all that follows some key. Only where rows lie in two
+    /// regions, and the first is split while PD is away, could some of the middle be missing and the last be there.
     Last(Vec<u8>),
 }
 

@@ -122,8 +122,6 @@ async fn writes_are_all_in_and_deletes_gone() {
     assert!(matches!(refused, Trouble::Refused(_)), "{refused:?}");
 }
 
-/// The stores have regions that end at m, n, t and u: groups around those lie in two, which one-phase
-/// commit cannot serve.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_several_writes_to_one_key_the_last_counts() {
     let client = client().await;
@@ -137,6 +135,8 @@ async fn of_several_writes_to_one_key_the_last_counts() {
     assert_eq!(found, [(key("twice", 0), vec![2]), (key("twice", 2), vec![3])].into());
 }
 
+/// The stores have regions that end at m, n, t and u: groups around those lie in two, which one-phase
+/// commit cannot serve.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_go_in_whatever_regions_they_lie_in() {
     let client = client().await;
