@@ -18,14 +18,19 @@ mod validator;
 mod volume;
 
 use std::{
-    num::NonZeroUsize, path::PathBuf, process::ExitCode, sync::Mutex, sync::PoisonError, thread,
+    num::NonZeroUsize,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Duration,
 };
 
 use clap::Parser;
 
 use crate::{
     cluster::Cluster,
-    report::{Played, Report},
+    report::{Outcome, Played, Report},
     stage::Stage,
     story::Story,
 };
@@ -83,7 +88,7 @@ fn play(arguments: &Arguments) -> anyhow::Result<bool> {
     let cluster = Cluster::of_environment()?;
     let mut report = Report::default();
     for _ in 0..arguments.times {
-        for (story, played) in play_all(&stories, &cluster, arguments)? {
+        for (story, played) in play_all(&stories, &cluster, arguments) {
             report.add(story, played);
         }
     }
@@ -99,10 +104,16 @@ fn play_all(
     stories: &[&'static Story],
     cluster: &Cluster,
     arguments: &Arguments,
-) -> anyhow::Result<Vec<(&'static Story, Played)>> {
+) -> Vec<(&'static Story, Played)> {
     let beside_others = arguments.at_once.get() > 1;
-    let one = |story| -> anyhow::Result<Played> {
-        Ok(Stage::new(story, cluster, beside_others)?.play(story, &arguments.bundles))
+    // What cannot even begin has failed, and the table tells of the others.
+    let one = |story: &'static Story| match Stage::new(story, cluster, beside_others) {
+        Ok(mut stage) => stage.play(story, &arguments.bundles),
+        Err(error) => {
+            println!("!!! {}: {error:#}", story.name);
+            let outcome = Outcome::Failed(format!("{error:#}"));
+            Played { outcome, took: Duration::ZERO, checked: vec![] }
+        }
     };
     let (alone, together): (Vec<_>, Vec<_>) =
         stories.iter().enumerate().partition(|(_, story)| story.alone);
@@ -124,5 +135,5 @@ fn play_all(
     }
     let mut ended = ended.into_inner().unwrap_or_else(PoisonError::into_inner);
     ended.sort_by_key(|(index, _)| *index);
-    ended.into_iter().map(|(index, played)| Ok((stories[index], played?))).collect()
+    ended.into_iter().map(|(index, played)| (stories[index], played)).collect()
 }
