@@ -44,7 +44,7 @@ PROFILE ?= release
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 IMAGES := $(TARGET)/images
 # One set of features for everything in the workspace, so that nothing is built twice; `make test` has the same.
-BUILD := cargo build --workspace --locked --features cairn-node/tikv $(if $(filter release,$(PROFILE)),--release)
+BUILD := cargo build --workspace --locked --features cairn-node/tikv --release
 
 .PHONY: images
 images: $(if $(filter debug,$(PROFILE)),debug) ## Builds the images of validator and operator as OCI archives with their SBOMs, without Docker
@@ -72,8 +72,8 @@ test-cluster: # the cluster leaves nothing behind, whatever was killed before it
 	@e2e/kubernetes/leaves-nothing.sh
 
 .PHONY: stories-build
-stories-build:
-	@$(BUILD) --bin cairn-stories
+stories-build: $(if $(filter debug,$(PROFILE)),debug)
+	@$(if $(filter debug,$(PROFILE)),,$(BUILD) --bin cairn-stories)
 
 .PHONY: test
 test: check test-images test-launcher test-rust test-driver test-driver-python test-openapi test-wasm test-demo test-demo-tikv test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
@@ -83,7 +83,7 @@ test: check test-images test-launcher test-rust test-driver test-driver-python t
 TEST := cargo test --workspace --locked --features cairn-node/tikv
 
 .PHONY: test-rust
-test-rust: tikv-build kubernetes-build
+test-rust: debug tikv-build kubernetes-build
 	CAIRN_SIM_SEEDS=$(SIMULATION_SEEDS) $(TEST)
 
 .PHONY: test-launcher
@@ -95,9 +95,10 @@ test-launcher: tikv-build # the launcher of the TiKV stores, its pure parts
 test-planted: # rules broken on purpose: the simulation must notice each
 	$(TEST) --features cairn-node/planted-bugs --test sim planted
 
+# Programs and tests at once: programs alone would be built with fewer features of what both use, and so again.
 .PHONY: debug
 debug:
-	@$(TEST) --no-run --quiet
+	@cargo build --workspace --locked --features cairn-node/tikv --bins --tests --quiet
 
 .PHONY: test-driver
 test-driver: debug # the official BigchainDB driver from npm against a running federation
