@@ -1,0 +1,1 @@
+//! Metrics that say what they are.
