@@ -38,6 +38,10 @@ kubernetes-build: # etcd, kube-apiserver, kube-controller-manager, kubectl, helm
 crds: ## Writes the CRDs, and the copy in their chart, from the operator's types
 	UPDATE_GOLDENFILES=1 cargo test --quiet --locked --package cairn-operator --test crds
 
+.PHONY: dashboards
+dashboards: ## Writes what is generated for those who watch: docs/metrics.md, dashboards, rules
+	UPDATE_GOLDENFILES=1 cargo test --quiet --workspace --locked --features cairn-node/tikv --package cairn-dashboards
+
 REGISTRY ?= ghcr.io/cairndb
 # release, or debug: which takes less time to make, and more to run.
 PROFILE ?= release

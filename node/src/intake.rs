@@ -20,7 +20,8 @@ use tokio::{
 };
 
 use crate::{
-    metrics::Metrics,
+    clock::Stopwatch,
+    metrics::{Metrics, value_of},
     order::{AppendError, Order},
 };
 
@@ -118,6 +119,8 @@ impl Intake {
         metrics: Arc<Metrics>,
         lookup: Lookup,
     ) -> Arc<Self> {
+        metrics.pending_transactions_max.set(value_of(limits.transactions));
+        metrics.pending_bytes_max.set(value_of(limits.bytes));
         let intake = Arc::new(Self {
             room: Mutex::new(Room::new(limits)),
             queued: Notify::new(),
@@ -181,8 +184,11 @@ impl Intake {
     /// before the block's `order_to` and is not in it is appended again: a lying log delays, no more.
     pub fn decided(&self, block: &Block, ids: &[Option<TransactionId>]) {
         let decided = self.room.lock().decided(block, ids, Instant::now());
-        for waited in decided.waited {
+        for (waited, _) in &decided.waited {
             self.metrics.commit_latency.observe(waited.as_secs_f64());
+        }
+        if let Some((slowest, id)) = decided.waited.iter().max() {
+            self.metrics.commit_latency.name(slowest.as_secs_f64(), id.to_string());
         }
         for duplicate in decided.duplicates {
             // Asked without the lock: the store may have to look on its disk.
@@ -256,10 +262,12 @@ impl Intake {
         let mut stopping = self.stopping.subscribe();
         let mut pause = PAUSE_MIN;
         while !taken.batch.transactions.is_empty() && !*stopping.borrow() {
+            let watch = Stopwatch::start();
             let answer = tokio::select! {
                 answer = self.order.append(&taken.batch) => answer,
                 _ = stopping.changed() => break,
             };
+            self.metrics.append.observe(watch.seconds());
             let outcome = match &answer {
                 Ok(_) => "done",
                 Err(AppendError::Unavailable(_)) => "unavailable",
@@ -269,6 +277,8 @@ impl Intake {
             self.metrics.appends.with_label_values(&[outcome]).inc();
             match answer {
                 Ok(position) => {
+                    let bytes = taken.batch.transactions.iter().map(|bytes| bytes.len() as u64);
+                    self.metrics.appended_bytes.inc_by(bytes.sum());
                     let again = self.room.lock().appended(&taken, position);
                     if again > 0 {
                         self.metrics.appended_again.inc_by(again);

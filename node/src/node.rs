@@ -53,6 +53,7 @@ mod tikv;
 #[cfg(not(feature = "tikv"))]
 #[path = "node/without_tikv.rs"]
 mod tikv;
+mod volume;
 
 use founding::{Founded, Told};
 use telling::{LOOK, Telling};
@@ -217,7 +218,7 @@ impl Opened {
             Some(cluster) => Some(Tikv::open(cluster, genesis.chain(), &doors.api.metrics)?),
             None => None,
         };
-        let store = store(config, &genesis, tikv.as_ref())?;
+        let store = store(config, &genesis, tikv.as_ref(), &doors.api.metrics)?;
         if config.create_keys {
             founding::pin(config, &genesis)?;
         }
@@ -238,22 +239,25 @@ pub(crate) fn open_store(
     genesis: &Arc<Genesis>,
 ) -> Result<Arc<dyn Store>, Failure> {
     let cluster = config.tikv.as_ref().filter(|_| config.store == StoreKind::Tikv);
+    let metrics = Arc::default();
     let tikv = match cluster {
-        Some(cluster) => Some(Tikv::open(cluster, genesis.chain(), &Arc::default())?),
+        Some(cluster) => Some(Tikv::open(cluster, genesis.chain(), &metrics)?),
         None => None,
     };
-    store(config, genesis, tikv.as_ref())
+    store(config, genesis, tikv.as_ref(), &metrics)
 }
 
 fn store(
     config: &Config,
     genesis: &Arc<Genesis>,
     tikv: Option<&Tikv>,
+    metrics: &Metrics,
 ) -> Result<Arc<dyn Store>, Failure> {
     if let (StoreKind::Tikv, Some(tikv)) = (config.store, tikv) {
         return tikv.store(&config.data, genesis, &config.name);
     }
     let opened = Embedded::open(&config.data, Arc::clone(genesis)).map_err(store_failure)?;
+    opened.count_snapshots(metrics.snapshot.clone());
     Ok(Arc::new(opened))
 }
 
@@ -456,6 +460,7 @@ impl Running {
             tokio::spawn(serve(listener, router, serving, stop.clone()))
         }));
         servers.push(tokio::spawn(telling.keep_telling(shell.status(), status_sender)));
+        tokio::spawn(volume::keep_measuring(config.data.clone(), Arc::clone(&metrics)));
         if let Some(tikv) = tikv
             && config.tikv.as_ref().is_some_and(|tikv| tikv.collect_garbage)
         {

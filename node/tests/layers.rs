@@ -9,7 +9,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("node",    &["api", "chain", "clock", "config", "exit", "intake", "keys", "mesh", "metrics", "order", "query", "search", "store", "streams"]),
     ("api",     &["clock", "intake", "metrics", "query", "search", "streams"]),
     ("chain",   &["clock", "intake", "mesh", "metrics", "order", "store"]),
-    ("intake",  &["metrics", "order"]),
+    ("intake",  &["clock", "metrics", "order"]),
     ("search",  &["clock", "metrics", "query", "store"]),
     ("streams", &["clock", "metrics", "query"]),
     ("query",   &["store"]),

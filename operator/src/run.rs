@@ -154,7 +154,7 @@ impl Operator {
         self.watches.crd_is_there().await;
         self.readiness.waits("the API server has not listed everything yet");
         tasks.spawn(self.watches.clone().run());
-        tasks.spawn(count(self.watches.clone(), self.metrics.clone()));
+        tasks.spawn(count(self.watches.clone(), self.queue.clone(), self.metrics.clone()));
         self.watches.are_synced().await;
         self.readiness.works();
         info!(clusters = self.watches.cache.clusters().len(), "has seen everything, stands by");
@@ -238,13 +238,20 @@ async fn serving(listener: TcpListener, readiness: Arc<Readiness>, metrics: Arc<
     }
 }
 
-/// Counts clusters by the reason of Ready.
-async fn count(watches: Arc<Watches>, metrics: Arc<Metrics>) {
+/// Counts clusters by what their conditions say, and what waits.
+async fn count(watches: Arc<Watches>, queue: Arc<Queue>, metrics: Arc<Metrics>) {
     loop {
         tokio::time::sleep(COUNT).await;
+        let (due, oldest) = queue.load();
+        metrics.queue_depth.set(i64::try_from(due).unwrap_or(i64::MAX));
+        metrics.pass_age.set(oldest.as_secs_f64());
         metrics.clusters.reset();
+        metrics.conditions.reset();
         for cluster in watches.cache.clusters() {
             let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
+            for condition in conditions.clone().filter(|condition| condition.status == "True") {
+                metrics.conditions.with_label_values(&[&condition.type_]).inc();
+            }
             let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready");
             let reason = ready.map_or("Unknown", |ready| ready.reason.as_str());
             metrics.clusters.with_label_values(&[reason]).inc();

@@ -3,10 +3,16 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
 use tokio::net::TcpListener;
 
-use crate::metrics::Metrics;
+use crate::metrics::{Format, Metrics};
 
 /// What the process is waiting for, if anything: what `/readyz` says.
 #[derive(Debug)]
@@ -54,7 +60,7 @@ pub async fn serve(
     let router = Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        .route("/metrics", get(render))
+        .route("/metrics", get(page))
         .with_state(Shared { readiness, metrics });
     axum::serve(listener, router).await
 }
@@ -66,6 +72,8 @@ async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
     }
 }
 
-async fn render(State(shared): State<Shared>) -> impl IntoResponse {
-    ([("content-type", "text/plain; version=0.0.4")], shared.metrics.render())
+async fn page(State(shared): State<Shared>, headers: HeaderMap) -> impl IntoResponse {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Format::asked_for(accept.unwrap_or_default());
+    ([(header::CONTENT_TYPE, format.content_type())], shared.metrics.page(format))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -17,7 +17,10 @@ use cairn_ledger::{
 use tokio::sync::watch;
 
 use super::{NodeStatus, json_text};
-use crate::{intake::Intake, metrics::Metrics};
+use crate::{
+    intake::Intake,
+    metrics::{Format, Metrics, value_of},
+};
 
 /// Who a validator is: what a genesis says of it, but for the power.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,14 +78,19 @@ async fn ready(State(admin): Shared) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
 }
 
-async fn metrics(State(admin): Shared) -> Response {
-    let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
-    if let Some(intake) = &admin.intake {
-        admin.metrics.pending_transactions.set(gauge(intake.waiting()));
-        admin.metrics.pending_bytes.set(gauge(intake.waiting_bytes()));
+async fn metrics(State(admin): Shared, headers: HeaderMap) -> Response {
+    let Admin { metrics, intake, .. } = &*admin;
+    if let Some(intake) = intake {
+        metrics.pending_transactions.set(value_of(intake.waiting()));
+        metrics.pending_bytes.set(value_of(intake.waiting_bytes()));
     }
-    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, admin.metrics.render()).into_response()
+    let tokio = tokio::runtime::Handle::current().metrics();
+    metrics.tokio_workers.set(value_of(tokio.num_workers()));
+    metrics.tokio_tasks.set(value_of(tokio.num_alive_tasks()));
+    metrics.tokio_queue_depth.set(value_of(tokio.global_queue_depth()));
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Format::asked_for(accept.unwrap_or_default());
+    ([(header::CONTENT_TYPE, format.content_type())], metrics.page(format)).into_response()
 }
 
 async fn status(State(admin): Shared) -> Response {

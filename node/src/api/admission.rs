@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{Frontier, error::Failure};
 use crate::{
+    clock::Stopwatch,
     metrics::Metrics,
     query::{Query, StoreError},
 };
@@ -118,7 +119,8 @@ impl Admission {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = Arc::new(Semaphore::new(cores));
         let (callers, queue) = mpsc::channel(QUEUE_MAX);
-        tokio::spawn(gather(queue, Arc::clone(&query), Arc::clone(&threads)));
+        let checker = Checker { query: Arc::clone(&query), metrics: Arc::clone(&metrics) };
+        tokio::spawn(gather(queue, checker, Arc::clone(&threads)));
         let batches = Arc::new(Semaphore::new(BATCHES_MAX));
         let late = Semaphore::new(LATE_MAX);
         Self { callers, query, metrics, threads, batches, late, frontier, patience }
@@ -187,8 +189,9 @@ impl Admission {
 
     async fn ask_many(&self, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, Failure> {
         let _thread = self.threads.acquire().await.map_err(|_| Failure::Stopping)?;
-        let query = Arc::clone(&self.query);
-        let examined = tokio::task::spawn_blocking(move || examine(&query, items)).await;
+        let checker =
+            Checker { query: Arc::clone(&self.query), metrics: Arc::clone(&self.metrics) };
+        let examined = tokio::task::spawn_blocking(move || checker.examine(items)).await;
         Ok(examined.map_err(|_| Failure::Stopping)??)
     }
 
@@ -201,19 +204,19 @@ impl Admission {
     }
 }
 
-async fn gather(mut queue: mpsc::Receiver<Caller>, query: Arc<Query>, threads: Arc<Semaphore>) {
+async fn gather(mut queue: mpsc::Receiver<Caller>, checker: Checker, threads: Arc<Semaphore>) {
     loop {
         let Ok(thread) = Arc::clone(&threads).acquire_owned().await else { return };
         let mut callers = Vec::new();
         if queue.recv_many(&mut callers, GATHERED_MAX).await == 0 {
             return;
         }
-        let query = Arc::clone(&query);
+        let checker = checker.clone();
         tokio::task::spawn_blocking(move || {
             let _thread = thread;
             let (items, replies): (Vec<_>, Vec<_>) =
                 callers.into_iter().map(|caller| (caller.bytes, caller.reply)).unzip();
-            match examine(&query, items) {
+            match checker.examine(items) {
                 Ok(answers) => {
                     for (reply, answer) in replies.into_iter().zip(answers) {
                         let _ = reply.send(Ok(answer));
@@ -227,6 +230,23 @@ async fn gather(mut queue: mpsc::Receiver<Caller>, query: Arc<Query>, threads: A
                 }
             }
         });
+    }
+}
+
+/// What one batch is checked with.
+#[derive(Clone)]
+struct Checker {
+    query: Arc<Query>,
+    metrics: Arc<Metrics>,
+}
+
+impl Checker {
+    #[expect(clippy::result_large_err, reason = "a refusal is the rare case, and is moved once")]
+    fn examine(&self, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, StoreError> {
+        let (watch, count) = (Stopwatch::start(), items.len());
+        let answers = examine(&self.query, items);
+        self.metrics.checked("door", count, watch.seconds());
+        answers
     }
 }
 

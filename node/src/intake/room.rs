@@ -71,8 +71,8 @@ pub(super) struct Duplicate {
 /// What a block meant for the room.
 #[derive(Default)]
 pub(super) struct Decided {
-    /// For each committed: how long it had waited.
-    pub(super) waited: Vec<Duration>,
+    /// Each committed, and how long it had waited.
+    pub(super) waited: Vec<(Duration, TransactionId)>,
     pub(super) duplicates: Vec<Duplicate>,
     pub(super) queued_again: u64,
 }
@@ -272,7 +272,7 @@ impl Room {
             let place = Place { height: block.header.height, index };
             match outcome {
                 Outcome::Committed => {
-                    decided.waited.push(now.saturating_duration_since(pending.since));
+                    decided.waited.push((now.saturating_duration_since(pending.since), *id));
                     self.resolve(id, &Fate::Committed(place));
                 }
                 // Anyone can put bytes into the log that claim an id: only the refusal of

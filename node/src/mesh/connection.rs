@@ -103,6 +103,11 @@ impl Connection {
         self.quiet.lock().elapsed()
     }
 
+    /// Bytes that wait to be sent.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.outbox.bytes()
+    }
+
     /// Queues a one-way message; false when there is no room for it.
     pub(super) fn send(&self, channel: Channel, message: Bytes) -> bool {
         let Some(frame) = Frame::fitting(channel, Kind::OneWay, 0, message) else {

@@ -242,6 +242,11 @@ impl Mesh {
         self.links.events.subscribe()
     }
 
+    /// Bytes that wait to be sent, to all peers together.
+    pub fn queued_bytes(&self) -> usize {
+        self.links.all().iter().map(|connection| connection.queued_bytes()).sum()
+    }
+
     /// What happened since the start.
     pub fn counters(&self) -> Counters {
         self.links.tally.read()

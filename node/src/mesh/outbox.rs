@@ -104,6 +104,12 @@ impl Outbox {
         Ok(())
     }
 
+    /// Bytes that wait.
+    pub(super) fn bytes(&self) -> usize {
+        let queues = self.queues.lock();
+        queues.urgent.bytes + queues.bulk.bytes
+    }
+
     /// The next frame to send, urgent ones first, if there is one now.
     pub(super) fn pop(&self) -> Option<Frame> {
         let mut queues = self.queues.lock();

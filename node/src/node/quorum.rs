@@ -1,7 +1,10 @@
 //! Whether the federation can decide, as one validator sees it now. Pure: the mesh, the log and the
 //! chain were asked before.
 
-use cairn_ledger::{genesis::Genesis, vote::is_quorum};
+use cairn_ledger::{
+    genesis::{Genesis, Validator},
+    vote::is_quorum,
+};
 
 use crate::{mesh::Peer, order::Lead};
 
@@ -18,25 +21,48 @@ pub(super) struct Sight<'s> {
     pub(super) trouble: Option<&'s str>,
 }
 
+/// Voting power that counts: that of who can be reached, and of this validator when it votes.
+fn counted<'s>(sight: &'s Sight<'_>) -> impl Iterator<Item = (bool, &'s Validator)> {
+    let Sight { genesis, me, voting, reachable, .. } = sight;
+    (0..).zip(genesis.validators()).map(move |(peer, validator)| {
+        (if peer == *me { *voting } else { reachable.contains(&peer) }, validator)
+    })
+}
+
+/// Voting power within reach.
+pub(super) fn power(sight: &Sight<'_>) -> u64 {
+    counted(sight).filter(|(counts, _)| *counts).map(|(_, validator)| validator.power).sum()
+}
+
+/// How many of those within reach may be lost, the strongest first, before no quorum is left; -1 when
+/// there is none.
+pub(super) fn margin(sight: &Sight<'_>) -> i64 {
+    let mut powers: Vec<_> =
+        counted(sight).filter(|(counts, _)| *counts).map(|(_, it)| it.power).collect();
+    powers.sort_unstable_by(|a, b| b.cmp(a));
+    let (mut left, total) = (powers.iter().sum(), sight.genesis.total_power());
+    let mut margin = -1;
+    for power in powers {
+        if !is_quorum(left, total) {
+            break;
+        }
+        margin += 1;
+        left -= power;
+    }
+    margin
+}
+
 /// Why the federation cannot decide, in one sentence; nothing when it can.
 pub(super) fn missing(sight: &Sight<'_>) -> Option<String> {
-    let Sight { genesis, me, voting, reachable, lead, trouble } = sight;
+    let Sight { genesis, reachable, lead, trouble, .. } = sight;
     if let Some(why) = trouble {
         return Some(format!("the store cannot be reached: {why}"));
     }
     let name = |peer: Peer| genesis.validators().get(usize::from(peer)).map_or("?", |v| &v.name);
-    let (mut power, mut absent) = (0, Vec::new());
-    for (peer, validator) in (0..).zip(genesis.validators()) {
-        let counts = if peer == *me { *voting } else { reachable.contains(&peer) };
-        if counts {
-            power += validator.power;
-        } else {
-            absent.push(validator.name.as_str());
-        }
-    }
-    let total = genesis.total_power();
+    let (power, total) = (power(sight), genesis.total_power());
     if !is_quorum(power, total) {
-        let absent = absent.join(", ");
+        let absent = counted(sight).filter(|(counts, _)| !counts).map(|(_, it)| it.name.as_str());
+        let absent = absent.collect::<Vec<_>>().join(", ");
         return Some(format!(
             "{power} of {total} voting power is within reach, more than two thirds are needed; missing: {absent}"
         ));
@@ -74,22 +100,24 @@ mod tests {
         let nobody = || Lead::Nobody("the log has no leader".to_owned());
         #[rustfmt::skip]
         let table = [
-            // powers, voting, reachable, lead, what is missing
-            (four,  true,  vec![1, 2, 3], Lead::Here, "",          "all, and it leads"),
-            (four,  true,  vec![1, 2],    there(2),   "",          "three of four"),
-            (four,  true,  vec![1, 3],    Lead::Here, "",          "any three of four"),
-            (four,  true,  vec![1],       there(1),   "2 of 4",    "half is not enough"),
-            (four,  true,  vec![3],       Lead::Here, "b, c",      "who is missing is named"),
-            (four,  false, vec![1, 2, 3], there(1),   "",          "the others can without it"),
-            (four,  false, vec![1, 2],    there(1),   "2 of 4",    "its own vote does not come"),
-            (four,  true,  vec![1, 2],    there(3),   "d leads",   "the leader is out of reach"),
-            (four,  true,  vec![1, 2],    nobody(),   "no leader", "votes alone order nothing"),
-            (heavy, true,  vec![1],       there(1),   "",          "power, not heads"),
-            (heavy, true,  vec![2, 3],    there(2),   "3 of 8",    "heads, not power"),
-            (one,   true,  vec![],        Lead::Here, "",          "alone"),
-            (one,   false, vec![],        Lead::Here, "0 of 1",    "alone, without a key"),
+            // powers, voting, reachable, lead, what is missing, how many may be lost
+            (four,  true,  vec![1, 2, 3], Lead::Here, "",          1,  "all, and it leads"),
+            (four,  true,  vec![1, 2],    there(2),   "",          0,  "three of four"),
+            (four,  true,  vec![1, 3],    Lead::Here, "",          0,  "any three of four"),
+            (four,  true,  vec![1],       there(1),   "2 of 4",    -1, "half is not enough"),
+            (four,  true,  vec![3],       Lead::Here, "b, c",      -1, "who is missing is named"),
+            (four,  false, vec![1, 2, 3], there(1),   "",          0,  "the others can without it"),
+            (four,  false, vec![1, 2],    there(1),   "2 of 4",    -1, "its own vote does not come"),
+            (four,  true,  vec![1, 2],    there(3),   "d leads",   0,  "the leader is out of reach"),
+            (four,  true,  vec![1, 2],    nobody(),   "no leader", 0,  "votes alone order nothing"),
+            (heavy, true,  vec![1],       there(1),   "",          0,  "power, not heads"),
+            (heavy, true,  vec![1, 2, 3], there(1),   "",          0,  "the strongest is lost first"),
+            (heavy, true,  vec![2, 3],    there(2),   "3 of 8",    -1, "heads, not power"),
+            (one,   true,  vec![],        Lead::Here, "",          0,  "alone"),
+            (one,   false, vec![],        Lead::Here, "0 of 1",    -1, "alone, without a key"),
+            (&[1; 7], true, vec![1, 2, 3, 4, 5, 6], there(1), "",  2,  "two of seven"),
         ];
-        for (powers, voting, reachable, lead, what, why) in table {
+        for (powers, voting, reachable, lead, what, margin, why) in table {
             let genesis = &genesis(powers);
             let sight = |trouble| Sight {
                 genesis,
@@ -99,6 +127,7 @@ mod tests {
                 lead: &lead,
                 trouble,
             };
+            assert_eq!(super::margin(&sight(None)), margin, "{why}");
             let missing = missing(&sight(None));
             assert_eq!(missing.is_some(), !what.is_empty(), "{why}: {missing:?}");
             assert!(missing.as_deref().unwrap_or("").contains(what), "{why}: {missing:?}");

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use cairn_ledger::{genesis::Genesis, ids::Height};
-use prometheus::IntCounter;
 use tokio::sync::watch;
 
 use super::quorum::{self, Sight};
@@ -12,8 +11,8 @@ use crate::{
     chain::shell::ChainStatus,
     clock::Stopwatch,
     intake::Intake,
-    mesh::{Counters, Mesh, Peer},
-    metrics::Metrics,
+    mesh::{Mesh, Peer},
+    metrics::{Metrics, bring_up, value_of},
     order::{Lead, Order},
     store::{Scrubbed, Store},
 };
@@ -53,21 +52,15 @@ impl Telling {
         mut chain: watch::Receiver<ChainStatus>,
         status: watch::Sender<NodeStatus>,
     ) {
-        let (mut counted, mut led) = (Counters::default(), false);
+        let (mut led, mut leader) = (false, None);
         loop {
             let now = self.status(&chain.borrow_and_update());
             if now.leads != std::mem::replace(&mut led, now.leads) {
                 let what = if now.leads { "leads the log" } else { "leads the log no more" };
                 tracing::info!(order = now.order, "{what}");
             }
-            self.metrics.voting.set(i64::from(now.voting));
-            counted = self.count_frames(counted);
-            self.metrics
-                .pending_transactions
-                .set(self.intake.waiting().try_into().unwrap_or(i64::MAX));
-            self.metrics
-                .pending_bytes
-                .set(self.intake.waiting_bytes().try_into().unwrap_or(i64::MAX));
+            self.count(&now);
+            leader = self.count_leaders(leader);
             status.send_if_modified(|old| {
                 let changed = *old != now;
                 *old = now;
@@ -85,19 +78,46 @@ impl Telling {
         }
     }
 
-    /// What the mesh has not taken since the last look.
-    fn count_frames(&self, before: Counters) -> Counters {
-        let now = self.mesh.counters();
-        let reasons = [
-            ("queue_full", now.dropped - before.dropped),
-            ("malformed", now.frames_malformed - before.frames_malformed),
-            ("overloaded", now.overloaded - before.overloaded),
-            ("unauthenticated", now.unauthenticated - before.unauthenticated),
-        ];
-        for (reason, more) in reasons {
-            self.metrics.frames_dropped.with_label_values(&[reason]).inc_by(more);
+    fn count(&self, now: &NodeStatus) {
+        let metrics = &self.metrics;
+        metrics.voting.set(i64::from(now.voting));
+        metrics.ready.set(i64::from(now.ready));
+        metrics.quorum.set(i64::from(now.quorum));
+        metrics.order_leader.set(i64::from(now.leads));
+        metrics.order_term.set(value_of(self.order.term()));
+        metrics.pending_transactions.set(value_of(self.intake.waiting()));
+        metrics.pending_bytes.set(value_of(self.intake.waiting_bytes()));
+        let Scrubbed { blocks, damaged } = self.store.scrubbed();
+        bring_up(&metrics.store_scrubbed, blocks);
+        bring_up(&metrics.store_damaged, damaged);
+        let mesh = self.mesh.counters();
+        bring_up(&metrics.mesh_connects, mesh.connects);
+        bring_up(&metrics.mesh_sent_bytes, mesh.bytes_sent);
+        bring_up(&metrics.mesh_received_bytes, mesh.bytes_received);
+        metrics.mesh_queue_bytes.set(value_of(self.mesh.queued_bytes()));
+        for (reason, all) in [
+            ("queue_full", mesh.dropped),
+            ("malformed", mesh.frames_malformed),
+            ("overloaded", mesh.overloaded),
+            ("unauthenticated", mesh.unauthenticated),
+        ] {
+            bring_up(&metrics.frames_dropped.with_label_values(&[reason]), all);
         }
-        now
+    }
+
+    /// Who leads the log, as far as it was known before, and as it is now.
+    fn count_leaders(&self, before: Option<Peer>) -> Option<Peer> {
+        let now = match self.order.lead(&self.mesh.heard(LATELY)) {
+            Lead::Here => Some(self.me),
+            Lead::There(peer) => Some(peer),
+            Lead::Nobody(_) => None,
+        };
+        self.metrics.order_has_leader.set(i64::from(now.is_some()));
+        // The first is no change, and nobody for a while neither.
+        if before.is_some() && now.is_some() && before != now {
+            self.metrics.order_leader_changes.inc();
+        }
+        now.or(before)
     }
 
     pub(super) fn status(&self, chain: &ChainStatus) -> NodeStatus {
@@ -106,20 +126,23 @@ impl Telling {
         let alone = self.genesis.validators().len() == 1;
         let trouble = self.store.trouble();
         self.metrics.store_reachable.set(i64::from(trouble.is_none()));
-        let Scrubbed { blocks, damaged } = self.store.scrubbed();
-        let count = |counter: &IntCounter, all: u64| counter.inc_by(all - counter.get());
-        count(&self.metrics.store_scrubbed, blocks);
-        count(&self.metrics.store_damaged, damaged);
         let (reachable, voting) = (self.mesh.heard(LATELY), chain.signing);
         let lead = self.order.lead(&reachable);
-        let no_quorum_because = quorum::missing(&Sight {
+        let sight = Sight {
             genesis: &self.genesis,
             me: self.me,
             voting,
             reachable: &reachable,
             lead: &lead,
             trouble: trouble.as_deref(),
-        });
+        };
+        let no_quorum_because = quorum::missing(&sight);
+        self.metrics.quorum_margin.set(quorum::margin(&sight));
+        self.metrics.voting_power_reachable.set(value_of(quorum::power(&sight)));
+        self.metrics.voting_power.set(value_of(self.genesis.total_power()));
+        self.metrics.validators.set(value_of(self.genesis.validators().len()));
+        let end = self.order.end().borrow().0;
+        self.metrics.order_backlog.set(value_of(end.saturating_sub(chain.tip.order.0)));
         let not_ready_because = if let Some(why) = trouble {
             Some(format!("the store cannot be reached: {why}"))
         } else if chain.tip.height < self.stood {

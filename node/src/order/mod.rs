@@ -153,6 +153,12 @@ pub trait Order: Send + Sync + 'static {
     /// Who leads, given which other validators can be reached. From memory: asks nobody.
     fn lead(&self, reachable: &[Peer]) -> Lead;
 
+    /// How often the lead was given anew, as far as this node knows: Raft's term, the epoch of TiKV's
+    /// writer; 0 where nobody is elected.
+    fn term(&self) -> u64 {
+        0
+    }
+
     /// One line for people and status pages: role, leader, term.
     fn describe(&self) -> String;
 

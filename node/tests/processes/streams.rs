@@ -329,7 +329,7 @@ fn a_reader_over_a_web_socket_misses_nothing_either() {
 /// Memory of a validator that is resident.
 fn resident(node: &Node) -> u64 {
     let (_, page) = Client::new().get(node.admin, "/metrics").expect("it serves");
-    let line = page.lines().find(|line| line.starts_with("cairn_process_resident_bytes "));
+    let line = page.lines().find(|line| line.starts_with("process_resident_memory_bytes "));
     line.and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("it says so")
 }
 

@@ -44,7 +44,8 @@ const WRITES_FREE: u32 = 20;
 #[derive(Debug, Default)]
 struct Entry {
     due: Option<Instant>,
-    running: bool,
+    /// Since when it is looked at.
+    running: Option<Instant>,
     /// Woken while it ran.
     again: bool,
     failures: u32,
@@ -75,7 +76,7 @@ impl Queue {
     pub(crate) fn wake(&self, name: ClusterName) {
         let mut inner = self.lock();
         let entry = inner.entries.entry(name.clone()).or_default();
-        if entry.running {
+        if entry.running.is_some() {
             entry.again = true;
         } else {
             inner.plan(name, Duration::ZERO);
@@ -111,7 +112,7 @@ impl Queue {
     pub(crate) fn finish(&self, name: ClusterName, pass: Pass) {
         let mut inner = self.lock();
         let Some(entry) = inner.entries.get_mut(&name) else { return };
-        entry.running = false;
+        entry.running = None;
         let again = std::mem::take(&mut entry.again);
         entry.failures = match pass {
             Pass::Failed { progress: true, .. } => 1,
@@ -145,6 +146,14 @@ impl Queue {
         self.bell.notify_one();
     }
 
+    /// How many clusters are due and not taken, and for how long the oldest of those that are taken has been.
+    pub(crate) fn load(&self) -> (usize, Duration) {
+        let (inner, now) = (self.lock(), Instant::now());
+        let due = inner.due.iter().take_while(|(due, _)| *due <= now).count();
+        let oldest = inner.entries.values().filter_map(|entry| entry.running).min();
+        (due, oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)))
+    }
+
     /// Nobody works any more: what was taken is given back, and waits are forgotten.
     pub(crate) fn reset(&self) {
         *self.lock() = Inner::default();
@@ -176,7 +185,7 @@ impl Inner {
         self.due.pop_first();
         let entry = self.entries.entry(name.clone()).or_default();
         entry.due = None;
-        entry.running = true;
+        entry.running = Some(Instant::now());
         Ok(name)
     }
 }

@@ -10,7 +10,11 @@ use crate::{
         message::Evidence,
     },
     clock,
+    metrics::value_of,
 };
+
+/// Most proposals of one height whose first sight is remembered.
+const PROPOSED_MAX: usize = 64;
 
 impl Chain {
     /// Runs until told to stop, or until this node must not go on.
@@ -125,7 +129,11 @@ impl Chain {
         let signature = own.map(OwnSignature::from);
         // The machine is past the point of not having signed: what the journal refuses must
         // not leave, and a machine that counts on it must not go on.
-        Ok(journal.append(&record.encode(), signature)?)
+        let written = journal.append(&record.encode(), signature);
+        if written.is_err() {
+            self.metrics.double_sign_refusals.inc();
+        }
+        Ok(written?)
     }
 
     fn sync(&mut self) -> Result<(), Fatal> {
@@ -141,10 +149,19 @@ impl Chain {
     fn cut(&mut self, height: Height, round: u32) -> Result<(), Fatal> {
         let header = self.executor.cut(clock::unix_ms())?;
         if let Some(header) = &header {
+            self.saw(header.id());
             self.examined(header)?;
         }
         self.tell(Input::Cut { height, round, header });
         Ok(())
+    }
+
+    /// A proposal is there. Of a height whose rounds never end, the first few will do.
+    fn saw(&mut self, block: BlockId) {
+        if self.proposed.len() < PROPOSED_MAX {
+            let now = self.watch.elapsed();
+            self.proposed.entry(block).or_insert(now);
+        }
     }
 
     /// A block was executed here and may be voted for: peers may ask for its body, and what
@@ -169,6 +186,11 @@ impl Chain {
         match self.executor.commit(&header, certificate.clone()) {
             Ok(stored) => {
                 self.metrics.fsync.with_label_values(&["blocks"]).observe(watch.seconds());
+                self.metrics.certificates.inc();
+                if let Some(seen) = self.proposed.get(&header.id()) {
+                    let since = self.watch.elapsed().saturating_sub(*seen);
+                    self.metrics.decision.observe(since.as_secs_f64());
+                }
                 self.stored(&stored)
             }
             Err(CommitError::BodyMissing(_)) => {
@@ -193,6 +215,7 @@ impl Chain {
     /// Looks at a proposed body. While the log may still bring it, nothing is answered.
     fn examine(&mut self, header: Header, asked_a_peer: bool) -> Result<(), Fatal> {
         let id = header.id();
+        self.saw(id);
         let verdict = self.executor.examine(&header, clock::unix_ms())?;
         if verdict == Verdict::Missing && !asked_a_peer {
             let patience = self.watch.elapsed() + LOG_GRACE;
@@ -259,6 +282,7 @@ impl Chain {
         self.expected.retain(|(header, _)| header.height > height);
         self.bodies.clear();
         self.fetched.clear();
+        self.proposed.clear();
         self.ahead.store(self.executor.bytes(), Ordering::Relaxed);
         self.tip.send_replace(tip.clone());
         self.intake.decided(&stored.block, &stored.ids);
@@ -294,7 +318,8 @@ impl Chain {
         if let Some(last) = self.last_block.replace(Stopwatch::start()) {
             metrics.block_interval.observe(last.seconds());
         }
-        metrics.height.set(i64::try_from(header.height.0).unwrap_or(i64::MAX));
+        metrics.height.set(value_of(header.height.0));
+        metrics.rounds.observe(f64::from(block.certificate.round) + 1.0);
         metrics.block_transactions.observe(f64::from(header.transactions));
         metrics.committed.inc_by(u64::from(header.committed));
         for outcome in &block.outcomes {
@@ -324,7 +349,7 @@ impl Chain {
                 self.tell(Input::PeerDisconnected(peer));
             }
         }
-        self.metrics.peers_connected.set(self.connected.len().try_into().unwrap_or(i64::MAX));
+        self.metrics.peers_connected.set(value_of(self.connected.len()));
     }
 
     fn fetch_blocks(&mut self, from: Peer, height: Height) {
@@ -390,6 +415,11 @@ impl Chain {
 
     fn keep(&self, evidence: &Evidence) {
         tracing::error!(alarm = true, ?evidence, "a validator signed two things");
+        let kind = match evidence {
+            Evidence::Votes(_) => "votes",
+            Evidence::Proposals(_) => "proposals",
+        };
+        self.metrics.evidence.with_label_values(&[kind]).inc();
         let line = line_of(evidence);
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&self.evidence);
         if let Err(error) = file.and_then(|mut file| writeln!(file, "{line}")) {
@@ -441,6 +471,7 @@ impl Chain {
     fn report(&self) {
         let round = self.machine.round();
         self.metrics.round.set(round.map_or(0, i64::from));
+        self.metrics.best_peer_height.set(value_of(self.best_peer.0));
         let status = ChainStatus {
             tip: self.machine.tip().clone(),
             round,

@@ -239,6 +239,7 @@ impl Shell {
             tip: tip_receiver,
             inbox: inbox.clone(),
             ahead: ahead.clone(),
+            metrics: parts.metrics.clone(),
         };
         let tasks = vec![
             runtime.spawn(reader.run()),
@@ -367,6 +368,8 @@ struct Chain {
     retry_at: Option<Duration>,
     retries: usize,
     last_block: Option<Stopwatch>,
+    /// The proposals of the height in progress, and when each was first seen.
+    proposed: HashMap<BlockId, Duration>,
 }
 
 impl Chain {
@@ -437,6 +440,7 @@ impl Chain {
             retry_at: None,
             retries: 0,
             last_block: None,
+            proposed: HashMap::new(),
         }
     }
 }

@@ -16,7 +16,9 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{Event, Inbox};
 use crate::{
     chain::executor::{Prepared, prepare},
+    clock::Stopwatch,
     intake::Intake,
+    metrics::Metrics,
     order::{Order, Ordered, ReadError},
 };
 
@@ -38,6 +40,7 @@ pub(super) struct Reader {
     pub(super) tip: watch::Receiver<Tip>,
     pub(super) inbox: Inbox,
     pub(super) ahead: Ahead,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Reader {
@@ -80,9 +83,12 @@ impl Reader {
     /// Checks a slice of the log on a thread of its own. The slice always says where it ends,
     /// even when there is nothing in it.
     fn prepare(&self, entries: Vec<Ordered>, end: Position) -> JoinHandle<Vec<Prepared>> {
-        let intake = self.intake.clone();
+        let (intake, metrics) = (self.intake.clone(), self.metrics.clone());
         tokio::task::spawn_blocking(move || {
+            let watch = Stopwatch::start();
             let mut prepared = prepare(&entries, |bytes| intake.admitted(bytes));
+            let count = entries.iter().map(|entry| entry.batch.transactions.len()).sum();
+            metrics.checked("log", count, watch.seconds());
             if prepared.last().is_none_or(|last| last.position() < end) {
                 prepared.push(Prepared::nothing(end));
             }
@@ -158,7 +164,7 @@ mod tests {
         let _entered = runtime.enter();
         let intake = Intake::start(Arc::clone(&order), IntakeLimits::default());
         let ahead = Ahead::default();
-        runtime.spawn(Reader { order, intake, tip, inbox, ahead }.run());
+        runtime.spawn(Reader { order, intake, tip, inbox, ahead, metrics: Arc::default() }.run());
         loop {
             let event = events.recv_timeout(Duration::from_secs(20)).expect("the batch is read");
             if let Event::Prepared(slice) = event

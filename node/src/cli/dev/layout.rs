@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DIR/genesis.json              who founded the chain; written last, so when it is there all is
+//! DIR/prometheus.json           for Prometheus, as file_sd_configs read it; made anew at each start
 //! DIR/members/NAME.key          the member keys, apart from the volumes
 //! DIR/NAME/cairn.toml           configuration, made anew at each start
 //! DIR/NAME/pid, node.log        of the running process
@@ -163,8 +164,9 @@ pub(super) fn lay_out(directory: &Path, plan: &Plan<'_>) -> Result<Vec<Home>, Fa
                 format!("{} is missing, and no other key is this member's", key.display()),
             ));
         }
-        write_config(home, &homes, plan)?;
+        write(&home.config_file(), &config_text(home, &homes, plan))?;
     }
+    write(&targets_file(directory), &format!("{:#}\n", targets(&homes)))?;
     Ok(homes)
 }
 
@@ -200,10 +202,28 @@ pub(super) fn kinds(directory: &Path, base_port: u16) -> Option<(OrderKind, Stor
     Some((config.order, config.store))
 }
 
-fn write_config(home: &Home, homes: &[Home], plan: &Plan<'_>) -> Result<(), Failure> {
-    let path = home.config_file();
-    fs::write(&path, config_text(home, homes, plan))
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    fs::write(path, text)
         .map_err(|error| Failure::general(format!("cannot write {}: {error}", path.display())))
+}
+
+fn targets_file(directory: &Path) -> PathBuf {
+    directory.join("prometheus.json")
+}
+
+/// Whom Prometheus is to ask, with the labels that the operator's PodMonitor gives on Kubernetes: what
+/// dashboards and alerts tell clusters and validators apart by.
+fn targets(homes: &[Home]) -> serde_json::Value {
+    let targets = homes.iter().map(|home| {
+        let [_, _, (_, admin), _] = home.ports();
+        serde_json::json!({
+            "targets": [format!("127.0.0.1:{admin}")],
+            "labels": {
+                "namespace": "dev", "cairndb_io_cluster": "dev", "cairndb_io_validator": home.name,
+            },
+        })
+    });
+    targets.collect()
 }
 
 fn config_text(home: &Home, homes: &[Home], plan: &Plan<'_>) -> String {
@@ -308,6 +328,21 @@ mod tests {
     }
 
     #[test]
+    fn prometheus_is_told_whom_to_ask() {
+        let targets = targets(&homes(Path::new("d"), 2, 9984));
+        assert_eq!(
+            targets[1],
+            serde_json::json!({
+                "targets": ["127.0.0.1:9996"],
+                "labels": {
+                    "namespace": "dev", "cairndb_io_cluster": "dev",
+                    "cairndb_io_validator": "validator-1",
+                },
+            })
+        );
+    }
+
+    #[test]
     fn starting_again_changes_nothing_and_other_ports_only_the_configuration() {
         let scratch = Scratch::new("again");
         lay_out(&scratch.0, &PLAN).unwrap();
@@ -317,7 +352,8 @@ mod tests {
         lay_out(&scratch.0, &Plan { base_port: 20_000, ..PLAN }).unwrap();
         for (name, text) in scratch.files() {
             let changed = before[&name] != text;
-            assert_eq!(changed, name.ends_with("cairn.toml"), "{}", name.display());
+            let has_ports = name.ends_with("cairn.toml") || name.ends_with("prometheus.json");
+            assert_eq!(changed, has_ports, "{}", name.display());
         }
     }
 

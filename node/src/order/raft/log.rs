@@ -19,12 +19,12 @@ use std::{
 
 use bytes::Bytes;
 use cairn_ledger::ids::ChainId;
+use cairn_metrics::Histogram;
 use openraft::{
     EntryPayload, ErrorSubject, ErrorVerb, LogState, OptionalSend, RaftLogReader,
     storage::{LogFlushed, RaftLogStorage},
 };
 use parking_lot::Mutex;
-use prometheus::Histogram;
 
 use super::{
     segments::{

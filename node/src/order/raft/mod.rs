@@ -22,11 +22,11 @@ use std::{
 
 use bytes::Bytes;
 use cairn_ledger::ids::{ChainId, Position};
+use cairn_metrics::Histogram;
 use openraft::{
     Config, EmptyNode, SnapshotPolicy,
     error::{ClientWriteError, Fatal, InitializeError, RaftError},
 };
-use prometheus::Histogram;
 use tokio::sync::watch;
 
 use self::{
@@ -383,6 +383,10 @@ impl Order for Raft {
                 .and_then(peer_of)
                 .map_or_else(|| Lead::Nobody("the log has no leader".to_owned()), Lead::There),
         }
+    }
+
+    fn term(&self) -> u64 {
+        self.member.as_ref().map_or(0, |member| member.raft.metrics().borrow().current_term)
     }
 
     fn describe(&self) -> String {

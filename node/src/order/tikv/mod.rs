@@ -331,6 +331,10 @@ impl Order for Tikv {
         }
     }
 
+    fn term(&self) -> u64 {
+        self.inner.known.lock().epoch
+    }
+
     fn describe(&self) -> String {
         let known = *self.inner.known.lock();
         let role = if known.leading { "writes" } else { "follows" };

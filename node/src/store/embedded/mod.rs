@@ -20,7 +20,7 @@ use std::{
     collections::HashSet,
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread::{self, JoinHandle},
 };
 
@@ -31,6 +31,7 @@ use cairn_ledger::{
     rules::{OutputState, Reads, View},
     state::{Changes, StateHash},
 };
+use cairn_metrics::Histogram;
 use parking_lot::{Condvar, Mutex, RwLock};
 use tokio::sync::watch;
 
@@ -47,6 +48,7 @@ use super::{
     recent::Recent,
     rows::Rows,
 };
+use crate::clock::Stopwatch;
 
 /// What a test makes smaller.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +90,8 @@ struct Shared {
     recent: Mutex<Recent>,
     tips: watch::Sender<Height>,
     work: Mutex<Work>,
+    /// Where the seconds of each snapshot are counted.
+    snapshot_seconds: OnceLock<Histogram>,
     /// Something in `work` or `state` that a thread may wait for has changed.
     changed: Condvar,
     /// Let go last.
@@ -118,6 +122,12 @@ struct Work {
 }
 
 impl Embedded {
+    /// Counts the seconds of each snapshot from now on.
+    pub fn count_snapshots(&self, seconds: Histogram) {
+        // Whoever counts already goes on.
+        let _ = self.shared.snapshot_seconds.set(seconds);
+    }
+
     /// Opens the store in a directory, which is made when it is not there, and holds it until
     /// dropped.
     ///
@@ -213,6 +223,7 @@ impl Shared {
             recent: Mutex::default(),
             tips,
             work: Mutex::new(work),
+            snapshot_seconds: OnceLock::new(),
             changed: Condvar::new(),
             _directory: directory,
         })
@@ -278,6 +289,7 @@ impl Shared {
     }
 
     fn write_snapshot(&self) {
+        let watch = Stopwatch::start();
         let written = snapshot::write(&self.snapshots, &self.chain(), |number| {
             let state = self.state.read();
             let end = (number + 1 == outputs::SHARDS).then(|| snapshot::End {
@@ -290,7 +302,12 @@ impl Shared {
             snapshot::Copy { height: state.tip.height, rows, end }
         });
         match written {
-            Ok(height) => self.work.lock().snapshot = height,
+            Ok(height) => {
+                self.work.lock().snapshot = height;
+                if let Some(seconds) = self.snapshot_seconds.get() {
+                    seconds.observe(watch.seconds());
+                }
+            }
             Err(error) => tracing::warn!(%error, "no snapshot: the next start replays more"),
         }
     }
