@@ -13,7 +13,10 @@ use cairn_ledger::{
     ids::{Height, Position, PublicKey},
     signature::SigningKey,
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::watch,
+};
 
 use crate::{
     api::{
@@ -93,7 +96,7 @@ async fn live(config: Config, founded: Option<Founded>) -> Result<(), Failure> {
     let opened = tokio::task::block_in_place(|| Opened::open(&config, doors))?;
     // Before the signing state, which opening changes: a busy port must leave no trace. After
     // the store: a second process on one directory should hear of that, not of its ports.
-    let ports = Ports::take(&config, admin).await?;
+    let ports = Ports::take(&config, admin)?;
     let _pid = PidFile::write(&config.home);
     let signing = tokio::task::block_in_place(|| opened.signing(&config))?;
     let running = Running::start(config, opened, signing, ports).await?;
@@ -151,14 +154,14 @@ struct Ports {
 
 impl Ports {
     /// The admin port may be open already.
-    async fn take(config: &Config, admin: Option<TcpListener>) -> Result<Self, Failure> {
+    fn take(config: &Config, admin: Option<TcpListener>) -> Result<Self, Failure> {
         Ok(Self {
-            mesh: listen(config.listen.mesh, "mesh").await?,
-            api: listen(config.listen.api, "API").await?,
-            api_events: listen(config.listen.api_events, "events").await?,
+            mesh: listen(config.listen.mesh, "mesh")?,
+            api: listen(config.listen.api, "API")?,
+            api_events: listen(config.listen.api_events, "events")?,
             admin: match admin {
                 Some(admin) => admin,
-                None => listen(config.listen.admin, "admin").await?,
+                None => listen(config.listen.admin, "admin")?,
             },
         })
     }
@@ -645,8 +648,19 @@ fn order_failure(error: OrderOpenError) -> Failure {
     Failure::new(code, error)
 }
 
-async fn listen(address: std::net::SocketAddr, what: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+/// Connections that may wait to be accepted. A burst beyond it is not refused but asked to try again, and a
+/// client does that after a second; the kernel allows at most `net.core.somaxconn`, as a rule 4096.
+const BACKLOG: u32 = 4096;
+
+fn listen(address: std::net::SocketAddr, what: &str) -> Result<TcpListener, Failure> {
+    let socket = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // What the process before left behind does not hold the port.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    socket().map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => Failure::new(
             ExitCode::PortBusy,
             format!("the {what} port {address} is in use; choose another in [listen]"),

@@ -125,7 +125,7 @@ pub(super) async fn wait(config: &Config) -> Result<Option<Founded>, Failure> {
     })?;
     let _directory = Directory::hold(&config.data).map_err(store_failure)?;
     // Before the keys: a busy port must leave no trace.
-    let admin = listen(config.listen.admin, "admin").await?;
+    let admin = listen(config.listen.admin, "admin")?;
     let doors = Doors::open(config)?;
     let identity = tokio::task::block_in_place(|| make_keys(config))?;
     let mut told = Told::listen()?;

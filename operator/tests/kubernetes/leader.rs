@@ -30,6 +30,14 @@ async fn a_leader_that_was_frozen_writes_nothing_when_it_is_thawed() {
     world.settles("demo").await;
     assert_eq!(second.writes(), 0.0, "one that stands by writes nothing");
 
+    // The pass that wrote the status may still tell of it in events.
+    until("the first is at rest", async || {
+        match first.metric("cairn_operator_passes_active ", "#") {
+            Some(0.0) => Ok(()),
+            active => Err(format!("{active:?} passes")),
+        }
+    })
+    .await;
     let at_rest = first.writes();
     first.signal("-STOP");
     world
