@@ -40,7 +40,7 @@ crds: ## Writes the CRDs, and the copy in their chart, from the operator's types
 
 .PHONY: dashboards
 dashboards: ## Writes what is generated for those who watch: docs/metrics.md, dashboards, rules
-	UPDATE_GOLDENFILES=1 cargo test --quiet --workspace --locked --features cairn-node/tikv --package cairn-dashboards
+	UPDATE_GOLDENFILES=1 cargo test --quiet --workspace --locked --features cairn-node/tikv --test boards --test metrics
 
 REGISTRY ?= ghcr.io/cairndb
 # release, or debug: which takes less time to make, and more to run.
@@ -80,7 +80,7 @@ stories-build: $(if $(filter debug,$(PROFILE)),debug)
 	@$(if $(filter debug,$(PROFILE)),,$(BUILD) --bin cairn-stories)
 
 .PHONY: test
-test: check test-images test-launcher test-rust test-driver test-driver-python test-openapi test-wasm test-demo test-demo-tikv test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
+test: check test-images test-launcher test-rust test-dashboards test-driver test-driver-python test-openapi test-wasm test-demo test-demo-tikv test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
 	@echo "make test: all passed"
 
 # As BUILD, so that nothing is built twice.
@@ -89,6 +89,14 @@ TEST := cargo test --workspace --locked --features cairn-node/tikv
 .PHONY: test-rust
 test-rust: debug tikv-build kubernetes-build
 	CAIRN_SIM_SEEDS=$(SIMULATION_SEEDS) $(TEST)
+
+.PHONY: test-dashboards
+test-dashboards: debug kubernetes-build # what the dashboards ask is answered by a Prometheus that read a federation and operators in use
+	@TEST="$(TEST)" e2e/monitoring/run.sh $(TARGET)/debug
+
+.PHONY: pictures
+pictures: debug kubernetes-build ## Draws the dashboards of docs/monitoring.md anew; some ten minutes, and chromium
+	@TEST="$(TEST)" e2e/monitoring/pictures.sh $(TARGET)/debug
 
 .PHONY: test-launcher
 test-launcher: tikv-build # the launcher of the TiKV stores, its pure parts

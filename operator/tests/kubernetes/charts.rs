@@ -3,6 +3,8 @@
 
 use std::{env, fs, path::PathBuf};
 
+use serde_json::Value;
+
 use crate::servers::{Servers, shared};
 
 const CHARTS: &[&str] = &["cairn-cluster", "cairn-crds", "cairn-operator", "cairn-tikv"];
@@ -57,6 +59,44 @@ fn charts_render_as_the_golden_files_say() {
     );
 }
 
+/// Too long for a golden file, and already one of cairn-dashboards.
+const WITH_DASHBOARDS: &[&str] = &[
+    "--set",
+    "dashboards.enabled=true",
+    "--set",
+    "dashboards.namespace=team-a",
+    "--set",
+    "dashboards.labels.team=ledger",
+    "--set",
+    "dashboards.annotations.grafana_folder=Cairn",
+];
+
+#[test]
+fn dashboards_come_whole_and_where_grafana_looks() {
+    let mut values = vec!["--show-only", "templates/dashboards.yaml"];
+    values.extend(WITH_DASHBOARDS);
+    let rendered = render(shared(), "cairn-operator", &values).unwrap();
+    let mut came = vec![];
+    for document in rendered.split("\n---\n").filter(|text| text.contains("kind: ConfigMap")) {
+        let map: Value = serde_saphyr::from_str(document).unwrap();
+        let metadata = &map["metadata"];
+        assert_eq!(metadata["namespace"], "team-a");
+        assert_eq!(metadata["annotations"]["grafana_folder"], "Cairn");
+        // What the sidecar looks for stays when labels are added.
+        assert_eq!(metadata["labels"]["grafana_dashboard"], "1");
+        assert_eq!(metadata["labels"]["team"], "ledger");
+        for (name, dashboard) in map["data"].as_object().unwrap() {
+            let file = fs::read_to_string(root().join("dashboards").join(name)).unwrap();
+            assert_eq!(*dashboard, *file, "{name} is not the one that is committed");
+            came.push(name.clone());
+        }
+    }
+    came.sort();
+    assert_eq!(came, ["cairn-cluster.json", "cairn-fleet.json", "cairn-operator.json"]);
+    let without = render(shared(), "cairn-operator", &[]).unwrap();
+    assert!(!without.contains("grafana"), "nobody asked for dashboards");
+}
+
 #[test]
 fn values_that_make_no_sense_are_refused_with_what_would_be_fine() {
     #[rustfmt::skip]
@@ -67,6 +107,9 @@ fn values_that_make_no_sense_are_refused_with_what_would_be_fine() {
         ("cairn-operator", &["--set", "watchNamespaces={Team}"], "watchNamespaces"),
         ("cairn-operator", &["--set", "logFormat=xml"], "\"json\", \"text\""),
         ("cairn-operator", &["--set", "serviceMonitor.enabled=true"], "install the Prometheus operator first"),
+        ("cairn-operator", &["--set", "dashboards.enable=true"], "enable"),
+        ("cairn-operator", &["--set", "dashboards.labels.grafana_dashboard=1"], "Expected: string"),
+        ("cairn-operator", &["--set", "dashboards.namespace=Grafana"], "dashboards.namespace"),
         ("cairn-cluster",  &["--set", "preset=large"], "\"dev\", \"production\", \"tikv\", \"none\""),
         ("cairn-cluster",  &["--set", "preset=none"], "name at least one"),
         ("cairn-cluster",  &["--set", "preset=tikv"], "set spec.tikv.pdEndpoints"),
@@ -102,7 +145,8 @@ fn the_api_server_takes_every_manifest_of_the_charts() {
             "--timeout=60s",
         ])
         .unwrap();
-    for (golden, chart, values) in RENDERED {
+    let dashboards = ("dashboards", "cairn-operator", WITH_DASHBOARDS);
+    for (golden, chart, values) in RENDERED.iter().chain([&dashboards]) {
         // Its kind is the Prometheus operator's, which is not here.
         if *golden == "operator-monitored" {
             continue;

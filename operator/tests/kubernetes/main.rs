@@ -17,4 +17,5 @@ mod process;
 mod scale;
 mod scenarios;
 mod servers;
+mod watched;
 mod world;

@@ -45,6 +45,11 @@ impl Process {
         Self { child: command.spawn().unwrap(), port, log }
     }
 
+    /// Where its admin port is.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
