@@ -9,6 +9,12 @@ pub fn unix_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Unix time in nanoseconds, by this machine's clock.
+pub fn unix_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// A running stopwatch.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);
@@ -21,6 +27,10 @@ impl Stopwatch {
     /// Since the start.
     pub fn elapsed(&self) -> Duration {
         self.0.elapsed()
+    }
+    /// From its start to that of another; nothing when that one was the earlier.
+    pub fn until(&self, later: &Self) -> Duration {
+        later.0.saturating_duration_since(self.0)
     }
     /// Since the start, in seconds.
     pub fn seconds(&self) -> f64 {

@@ -17,10 +17,12 @@ use crate::{
     exit::{ExitCode, Failure},
     intake::IntakeLimits,
     streams::StreamLimits,
+    traces::TraceSettings,
 };
 
 mod api;
 mod tikv;
+mod traces;
 
 pub use api::ApiConfig;
 pub use tikv::{TikvConfig, TikvTls};
@@ -118,6 +120,8 @@ pub struct Config {
     pub intake: IntakeLimits,
     /// Most event streams at a time.
     pub streams: usize,
+    /// Where the days of some transactions go; nobody is followed without.
+    pub traces: Option<TraceSettings>,
     /// What is logged: a level, or tracing's directives.
     pub log: String,
     /// What a line of it looks like.
@@ -163,6 +167,15 @@ pub struct Overrides {
     /// What a line of the log looks like
     #[arg(long, env = "CAIRN_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// Collector that traces go to, as OTLP over HTTP; empty for none
+    #[arg(long, env = "CAIRN_TRACES_ENDPOINT", value_name = "URL")]
+    pub traces_endpoint: Option<String>,
+    /// Share of the transactions whose day becomes a trace: 0 to 1
+    #[arg(long, env = "CAIRN_TRACES_SAMPLE", value_name = "SHARE")]
+    pub traces_sample: Option<String>,
+    /// Headers for the collector; others see flags, so the variable is the better place
+    #[arg(long, env = "CAIRN_TRACES_HEADERS", hide_env_values = true, value_name = "NAME=VALUE,…")]
+    pub traces_headers: Option<String>,
     /// Before the chain is founded: make the keys that are missing, and wait for the genesis file
     #[arg(
         long,
@@ -199,6 +212,8 @@ struct Written {
     intake: WrittenIntake,
     #[serde(default)]
     streams: WrittenStreams,
+    #[serde(default)]
+    traces: traces::Written,
     #[serde(default)]
     log: Option<String>,
     #[serde(default)]
@@ -262,6 +277,7 @@ impl Config {
             tikv,
             intake,
             streams,
+            traces,
             log,
             log_format,
             create_keys,
@@ -312,6 +328,7 @@ impl Config {
             tikv,
             intake: intake.checked()?,
             streams: streams.checked()?,
+            traces: traces.checked(base, overrides)?,
             log,
             log_format: overrides.log_format.or(log_format).unwrap_or(LogFormat::Text),
             create_keys: overrides.create_keys.unwrap_or(create_keys),
@@ -486,6 +503,45 @@ mod tests {
     }
 
     #[test]
+    fn traces_go_where_somebody_says_and_nowhere_else() {
+        let text = format!(
+            "{LEAST}[traces]\nendpoint = 'https://collector.example:4318'\nca_file = 'ca.pem'\n[traces.headers]\nauthorization = 'Bearer hush'\n"
+        );
+        assert_eq!(parse(LEAST).unwrap().traces, None);
+        assert_eq!(parse(&format!("{LEAST}[traces]\nsample = 0.5\n")).unwrap().traces, None);
+        let config = parse(&text).unwrap();
+        assert!(!format!("{config:?}").contains("hush"), "{config:?}");
+        let traces = config.traces.unwrap();
+        assert_eq!(
+            (traces.endpoint.as_str(), traces.sample),
+            ("https://collector.example:4318", 0.01)
+        );
+        assert_eq!(traces.headers[0].1, "Bearer hush");
+        assert_eq!(traces.ca_file.unwrap(), Path::new("/etc/cairn/ca.pem"));
+        let overrides = |endpoint: &str, sample: &str, headers: &str| {
+            let some = |text: &str| Some(text.to_owned());
+            let (traces_endpoint, traces_sample) = (some(endpoint), some(sample));
+            let traces_headers = some(headers);
+            Overrides { traces_endpoint, traces_sample, traces_headers, ..Overrides::default() }
+        };
+        let chosen = overrides("http://[::1]:4318/base", "1", "a=b, c=d=e");
+        let traces = Config::parse(&text, Path::new("/"), &chosen).unwrap().traces.unwrap();
+        assert_eq!((traces.endpoint.as_str(), traces.sample), ("http://[::1]:4318/base", 1.0));
+        let pairs: Vec<_> =
+            traces.headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())).collect();
+        assert_eq!(pairs, [("a", &b"b"[..]), ("c", b"d=e")]);
+        let off = Config::parse(&text, Path::new("/"), &overrides("", "1", "")).unwrap();
+        assert_eq!(off.traces, None, "a variable takes back what the file says");
+        for (sample, headers) in
+            [("much", ""), ("1.5", ""), ("NaN", ""), ("1", "hush"), ("1", "a b=hush")]
+        {
+            let chosen = overrides("http://a", sample, headers);
+            let error = Config::parse(&text, Path::new("/"), &chosen).unwrap_err();
+            assert!(error.contains("traces.") && !error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
     fn what_makes_no_sense_is_said_with_its_field() {
         #[rustfmt::skip]
         let table = [
@@ -512,6 +568,12 @@ mod tests {
             ("[api]\nadvertised_streams_url = 'http://a'", "api.advertised_streams_url", "no WebSocket"),
             ("[api]\nadvertised_streams_url = 'ws:///a'",  "api.advertised_streams_url", "no host"),
             ("[api]\nadvertised_streams_url = 'ws://a b'", "api.advertised_streams_url", "a blank"),
+            ("[traces]\nendpoint = 'collector:4318'",             "traces.endpoint", "no URL"),
+            ("[traces]\nendpoint = 'grpc://collector:4317'",      "traces.endpoint", "another protocol"),
+            ("[traces]\nendpoint = 'http://me:hush@collector'",   "traces.endpoint", "a password"),
+            ("[traces]\nsample = 2",                 "traces.sample",       "no share"),
+            ("[traces]\nsample = -0.1",              "traces.sample",       "no share"),
+            ("[traces.headers]\n'a b' = 'c'",        "traces.headers",      "no name of a header"),
             ("[streams]\nmost = 0",                  "streams.most",        "no stream"),
             ("name = 'again'",                       "line 5",              "a key twice"),
         ];

@@ -23,6 +23,7 @@ use crate::{
     clock::Stopwatch,
     metrics::{Metrics, value_of},
     order::{AppendError, Order},
+    traces::{Day, Seen},
 };
 
 mod room;
@@ -30,7 +31,7 @@ mod room;
 #[cfg(test)]
 mod tests;
 
-use room::{Room, Taken};
+use room::{Entering, Room, Taken};
 
 /// Appends that are under way at once: enough to hide the log's latency, few enough that
 /// what arrives meanwhile gathers into full batches.
@@ -136,27 +137,36 @@ impl Intake {
     }
 
     /// Takes a transaction in. The receiver gets exactly one [`Fate`]. The same id twice shares
-    /// one place in the log: both receivers hear.
-    pub fn submit(&self, transaction: Arc<Admitted>) -> Result<oneshot::Receiver<Fate>, Busy> {
-        let mut receivers = self.submit_each(vec![transaction])?;
+    /// one place in the log: both receivers hear. `day` is the transaction's, if it is followed.
+    pub fn submit(
+        &self,
+        transaction: Arc<Admitted>,
+        day: Option<Arc<Day>>,
+    ) -> Result<oneshot::Receiver<Fate>, Busy> {
+        let mut receivers = self.submit_each(vec![transaction], day)?;
         Ok(receivers.pop().expect("one transaction, one receiver"))
     }
 
-    /// Like [`Intake::submit`] for many, all or nothing: a receiver for each, in order.
+    /// Like [`Intake::submit`] for many, all or nothing: a receiver for each, in order. `day` is
+    /// that of the first.
     pub fn submit_each(
         &self,
         transactions: Vec<Arc<Admitted>>,
+        day: Option<Arc<Day>>,
     ) -> Result<Vec<oneshot::Receiver<Fate>>, Busy> {
         let (senders, receivers): (Vec<_>, Vec<_>) =
             transactions.iter().map(|_| oneshot::channel()).unzip();
-        let waiters = senders.into_iter().map(Some);
-        self.enter(transactions.into_iter().zip(waiters).collect())?;
+        self.enter(entries(transactions, senders.into_iter().map(Some), day))?;
         Ok(receivers)
     }
 
-    /// Like [`Intake::submit`] for many, all or nothing, without replies.
-    pub fn submit_all(&self, transactions: Vec<Arc<Admitted>>) -> Result<(), Busy> {
-        self.enter(transactions.into_iter().map(|transaction| (transaction, None)).collect())
+    /// Like [`Intake::submit_each`], without replies.
+    pub fn submit_all(
+        &self,
+        transactions: Vec<Arc<Admitted>>,
+        day: Option<Arc<Day>>,
+    ) -> Result<(), Busy> {
+        self.enter(entries(transactions, std::iter::repeat_with(|| None), day))
     }
 
     /// Whether that id waits here for a decision.
@@ -182,8 +192,9 @@ impl Intake {
 
     /// A block was stored: answers those who wait for its transactions. What was appended at or
     /// before the block's `order_to` and is not in it is appended again: a lying log delays, no more.
-    pub fn decided(&self, block: &Block, ids: &[Option<TransactionId>]) {
-        let decided = self.room.lock().decided(block, ids, Instant::now());
+    /// `seen` is how it was decided.
+    pub fn decided(&self, block: &Block, ids: &[Option<TransactionId>], seen: &Seen) {
+        let decided = self.room.lock().decided(block, ids, seen, Instant::now());
         for (waited, _) in &decided.waited {
             self.metrics.commit_latency.observe(waited.as_secs_f64());
         }
@@ -223,11 +234,11 @@ impl Intake {
         let _all = self.appends.acquire_many(all).await;
     }
 
-    fn enter(&self, entries: Vec<room::Entering>) -> Result<(), Busy> {
+    fn enter(&self, entries: Vec<Entering>) -> Result<(), Busy> {
         // Hashed before the lock is taken: a batch is a megabyte.
         let fingerprints = self.room.lock().fingerprints();
         let hashed =
-            entries.iter().map(|(transaction, _)| fingerprints.of(transaction.bytes())).collect();
+            entries.iter().map(|entry| fingerprints.of(entry.transaction.bytes())).collect();
         self.room.lock().enter(entries, hashed, Instant::now())?;
         self.queued.notify_one();
         Ok(())
@@ -315,4 +326,15 @@ impl Intake {
             }
         }
     }
+}
+
+/// Each with who waits for it; the first with its day.
+fn entries(
+    transactions: Vec<Arc<Admitted>>,
+    waiters: impl Iterator<Item = Option<oneshot::Sender<Fate>>>,
+    day: Option<Arc<Day>>,
+) -> Vec<Entering> {
+    let days = std::iter::once(day).chain(std::iter::repeat_with(|| None));
+    let each = transactions.into_iter().zip(waiters).zip(days);
+    each.map(|((transaction, waiter), day)| Entering { transaction, waiter, day }).collect()
 }

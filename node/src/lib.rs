@@ -11,7 +11,7 @@
 //!    [`streams`]: what was decided, told as it comes.
 //!
 //! Around them: [`mesh`] carries bytes between validators, [`metrics`] counts,
-//! [`config`] knows what was asked for, [`clock`] is the only one who knows the time,
+//! [`traces`] follows the day of some transactions, [`config`] knows what was asked for, [`clock`] is the only one who knows the time,
 //! [`node`] wires it all together. [`cli`] is the `cairn` command, [`keys`] reads and writes
 //! its key files, [`exit`] lists how it ends.
 
@@ -31,6 +31,7 @@ pub mod query;
 pub mod search;
 pub mod store;
 pub mod streams;
+pub mod traces;
 
 #[cfg(test)]
 mod testing;

@@ -194,6 +194,11 @@ cairn_metrics::metrics! {
         "cairn_stream_readers_dropped_total", "readers",
         &[("reason", Values::Of(&["slow", "behind", "silent", "trouble"]))]
     );
+    /// Spans of traces that no collector took.
+    spans_dropped: Counters = counters(
+        "cairn_spans_dropped_total", "spans",
+        &[("reason", Values::Of(&["busy", "queue_full", "unreachable", "refused"]))]
+    );
 
     // Of the mesh.
     /// Validators that this one is connected with.

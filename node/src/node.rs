@@ -21,7 +21,7 @@ use tokio::{
 use crate::{
     api::{
         self, Admin, Api, ApiParts, ApiSettings, Identity, Serving,
-        access::Access,
+        access::{Access, authorities_of},
         serve,
         server::{Places, Tls, descriptors},
     },
@@ -46,6 +46,7 @@ use crate::{
     search::Search,
     store::{Located, Store, StoreError, embedded::Embedded},
     streams::StreamLimits,
+    traces::Traces,
 };
 
 mod founding;
@@ -70,6 +71,14 @@ const ADMIN_CONNECTIONS: usize = 256;
 /// # Errors
 /// One sentence, and the exit code for it.
 pub fn run(config: Config) -> Result<(), Failure> {
+    tracing::info!(
+        validator = config.name,
+        version = env!("CARGO_PKG_VERSION"),
+        data = %config.data.display(),
+        order = %config.order,
+        store = %config.store,
+        "starts"
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -186,7 +195,7 @@ struct Signing {
 
 impl Signing {
     fn never(member: bool, shown: PublicKey, why: String) -> Self {
-        tracing::warn!("this node follows without signing: {why}");
+        tracing::warn!(why, "follows without signing");
         Self {
             member,
             shown,
@@ -337,7 +346,7 @@ fn open_signing(data: &Path, genesis: &Genesis, me: Peer, tip: Height) -> Result
     };
     keys::mark_used(&path, &key)?;
     for warning in &recovered.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!(why = warning, "the signing state is not as it was left");
     }
     let journal::Recovered { may_sign_from: from, stood, records: replay, .. } = recovered;
     Ok(Signing {
@@ -368,6 +377,7 @@ struct Running {
     intake: Arc<Intake>,
     store: Arc<dyn Store>,
     search: Arc<Search>,
+    traces: Arc<Traces>,
     stop_serving: watch::Sender<bool>,
     servers: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -385,6 +395,8 @@ impl Running {
         let metrics = Arc::clone(&doors.api.metrics);
         let addresses = addresses(&config, &genesis, me)?;
         let member_public = member_key.public();
+        let traces = open_traces(&config, &genesis, &metrics)?;
+        let chain = genesis.chain();
         let mesh =
             Mesh::new(MeshConfig { genesis: Arc::clone(&genesis), me, member_key, addresses });
         let opening = Opening {
@@ -443,11 +455,15 @@ impl Running {
         let frontier = Frontier::new(Arc::clone(&mesh), Arc::clone(&genesis), me, shell.status());
         let query = Arc::new(Query::new(Arc::clone(&store), genesis));
         let search = open_search(&config, &store, &metrics)?;
+        if traces.are_on() {
+            tokio::spawn(tell_what_is_searchable(Arc::clone(&search), Arc::clone(&traces)));
+        }
         let api = Api::open(ApiParts {
             query,
             search: Arc::clone(&search),
             intake: Arc::clone(&intake),
             metrics: Arc::clone(&metrics),
+            traces: Arc::clone(&traces),
             status,
             frontier: Arc::new(frontier),
             stood,
@@ -469,8 +485,25 @@ impl Running {
         {
             tokio::spawn(tikv.collect_garbage());
         }
-        tracing::info!(validator = config.name, api = %config.listen.api, "serving");
-        Ok(Self { shell, order, order_failed, mesh, intake, store, search, stop_serving, servers })
+        tracing::info!(
+            validator = config.name,
+            %chain,
+            height = store.tip().0.height.0,
+            api = %config.listen.api,
+            "serving"
+        );
+        Ok(Self {
+            shell,
+            order,
+            order_failed,
+            mesh,
+            intake,
+            store,
+            search,
+            traces,
+            stop_serving,
+            servers,
+        })
     }
 
     /// Waits for a reason to end, then ends in order.
@@ -488,9 +521,14 @@ impl Running {
         tokio::task::block_in_place(|| {
             self.search.stop();
             self.store.stop();
+            self.traces.stop();
         });
-        told?;
-        ended.map_err(fatal_failure)
+        let ended = told.and(ended.map_err(fatal_failure));
+        match &ended {
+            Ok(()) => tracing::info!("ended"),
+            Err(why) => tracing::error!(%why, "ended by a failure"),
+        }
+        ended
     }
 
     async fn reason_to_end(&mut self, mut told: Told) -> Result<(), Failure> {
@@ -507,6 +545,33 @@ impl Running {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Who follows the day of which transaction.
+fn open_traces(
+    config: &Config,
+    genesis: &Genesis,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Traces>, Failure> {
+    let Some(settings) = config.traces.clone() else { return Ok(Traces::off()) };
+    let authorities = settings.ca_file.as_deref().map(authorities_of).transpose();
+    let authorities = authorities
+        .map_err(|why| Failure::new(ExitCode::Config, format!("traces.ca_file: {why}")))?;
+    let chain = genesis.chain();
+    Traces::open(settings, authorities, &config.name, &chain, Arc::clone(metrics))
+        .map_err(|error| Failure::general(format!("no thread for traces: {error}")))
+}
+
+/// Until the end of the index.
+async fn tell_what_is_searchable(search: Arc<Search>, traces: Arc<Traces>) {
+    let mut heights = search.heights();
+    drop(search);
+    loop {
+        traces.searchable(*heights.borrow_and_update());
+        if heights.changed().await.is_err() {
+            return;
         }
     }
 }
@@ -623,7 +688,7 @@ impl Opening<'_> {
         };
         let opened = match Raft::open(config(member)).await {
             Err(missing @ OrderOpenError::Missing(_)) => {
-                tracing::warn!("{missing}; this node reads blocks from its peers instead");
+                tracing::warn!(why = %missing, "has no log: reads blocks from its peers instead");
                 Raft::open(config(false)).await
             }
             opened => opened,

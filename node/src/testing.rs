@@ -28,6 +28,9 @@ use crate::store::Store;
 #[path = "../tests/tikv/servers.rs"]
 pub(crate) mod servers;
 
+#[path = "../tests/collector/mod.rs"]
+pub(crate) mod collector;
+
 /// A client's key; the same seed gives the same key.
 pub(crate) fn key(seed: u32) -> SigningKey {
     let mut bytes = *b"a client's seed, for tests: ....";

@@ -10,6 +10,7 @@ mod access;
 mod away;
 #[path = "processes/client.rs"]
 mod client;
+mod collector;
 #[path = "processes/commands.rs"]
 mod commands;
 #[path = "processes/crashes.rs"]
@@ -22,6 +23,8 @@ mod founding;
 mod idle;
 #[path = "processes/streams.rs"]
 mod streams;
+#[path = "processes/traces.rs"]
+mod traces;
 #[path = "processes/trouble.rs"]
 mod trouble;
 

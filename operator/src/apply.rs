@@ -67,7 +67,7 @@ pub(crate) async fn apply(
         let writer = Writer { client, name, observed };
         match writer.carry_out(step).await {
             Ok(mark) => {
-                info!(step = %described(step), "done");
+                info!(step = %described(step), "wrote");
                 written.extend(mark);
                 applied.done.push(step.clone());
             }

@@ -1,8 +1,8 @@
 //! HTTP in and out.
 //!
 //! Read in this order: [`server`] sockets and what they may cost; [`access`] who may come in and
-//! how often; `body` what a request may bring; `admission` the door, where bytes become admitted transactions; `v1` BigchainDB 2.x
-//! as its drivers know it; `v2` Cairn's own; `websocket` how streams talk; `admin` for those who run it; `error` the one map
+//! how often; `body` what a request may bring; `admission` the door, where bytes become admitted transactions; `errand` how
+//! those who bring them are found again; `v1` BigchainDB 2.x as its drivers know it; `v2` Cairn's own; `websocket` how streams talk; `admin` for those who run it; `error` the one map
 //! from what went wrong to what a client reads.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -24,12 +24,14 @@ use crate::{
     query::{At, Query, StoreError},
     search::Search,
     streams::{StreamLimits, Streams},
+    traces::Traces,
 };
 
 pub mod access;
 mod admin;
 mod admission;
 mod body;
+mod errand;
 mod error;
 mod files;
 pub mod server;
@@ -114,6 +116,8 @@ pub struct ApiParts {
     pub intake: Arc<Intake>,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// Whose day is followed.
+    pub traces: Arc<Traces>,
     /// What the validator says of itself.
     pub status: watch::Receiver<NodeStatus>,
     /// The other validators.
@@ -132,6 +136,7 @@ pub struct Api {
     search: Arc<Search>,
     intake: Arc<Intake>,
     metrics: Arc<Metrics>,
+    traces: Arc<Traces>,
     status: watch::Receiver<NodeStatus>,
     stood: Height,
     settings: ApiSettings,
@@ -158,7 +163,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
 impl Api {
     /// Puts it together. Must be called within a tokio runtime.
     pub fn open(parts: ApiParts) -> Arc<Self> {
-        let ApiParts { query, search, intake, metrics, status, frontier, stood, settings } = parts;
+        let ApiParts { query, search, intake, metrics, traces, status, frontier, stood, settings } =
+            parts;
         let admission = Admission::open(
             Arc::clone(&query),
             Arc::clone(&metrics),
@@ -172,6 +178,7 @@ impl Api {
             search,
             intake,
             metrics,
+            traces,
             status,
             stood,
             settings,
@@ -253,7 +260,7 @@ async fn observe(State(api): Shared, request: Request, next: Next) -> Response {
     let settings = api.settings.access.settings();
     let mut visit = Visit::begin(&request, route_of(request.uri().path()), settings.log);
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut response = within(visit.id(), answer(&api, &mut visit, request, next)).await;
+    let mut response = within(visit.current(), answer(&api, &mut visit, request, next)).await;
     let headers = response.headers_mut();
     settings.origins.say(origin.as_ref(), headers);
     headers.entry(HEIGHT).or_insert_with(|| HeaderValue::from(api.query.height().0));

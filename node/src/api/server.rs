@@ -151,6 +151,7 @@ pub async fn serve(
     let doors = Arc::new(Doors { stop: stop.clone(), _open: open });
     let router = router.layer(Extension(Lasting(Some(doors))));
     let mut connections = JoinSet::new();
+    let mut said = false;
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &serving.places) => accepted,
@@ -160,6 +161,7 @@ pub async fn serve(
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, caller, place)) => {
+                said = false;
                 let (router, serving, stop) = (router.clone(), serving.clone(), stop.clone());
                 connections.spawn(async move {
                     let visit = Visit { caller, place, serving, stop };
@@ -168,7 +170,9 @@ pub async fn serve(
             }
             Err(error) => {
                 // Out of file descriptors, mostly: some come back when connections end.
-                tracing::warn!(%error, "a connection could not be accepted");
+                if !std::mem::replace(&mut said, true) {
+                    tracing::warn!(%error, "connections cannot be accepted");
+                }
                 sleep(Duration::from_millis(100)).await;
             }
         }

@@ -28,11 +28,13 @@ use crate::{
     order::{AppendError, Batch, Lead, Order, Ordered, ReadError},
     store::{Store, memory::MemoryStore},
     testing::{Federation, Signed, create, key, transfer},
+    traces::Seen,
 };
 
 mod access;
 mod bad_input;
 mod elections;
+mod followed;
 mod reads;
 mod receipts;
 mod streams;
@@ -57,7 +59,7 @@ impl Order for Instant {
             transaction::parse(Arc::clone(bytes), Strictness::Strict).ok().map(|t| t.id())
         };
         let ids: Vec<Option<TransactionId>> = batch.transactions.iter().map(id).collect();
-        self.intake.get().unwrap().upgrade().unwrap().decided(&block, &ids);
+        self.intake.get().unwrap().upgrade().unwrap().decided(&block, &ids, &Seen::default());
         Ok(block.header.order_to)
     }
     async fn read(&self, _: Position, _: usize) -> Result<Vec<Ordered>, ReadError> {
@@ -136,6 +138,11 @@ impl World {
     }
 
     fn of(limits: IntakeLimits, settings: ApiSettings) -> Self {
+        Self::traced(limits, settings, Traces::off())
+    }
+
+    /// Where the days of some transactions are followed.
+    fn traced(limits: IntakeLimits, settings: ApiSettings, traces: Arc<Traces>) -> Self {
         let federation = Federation::new(4);
         let genesis = Arc::clone(&federation.genesis);
         let store = Arc::new(MemoryStore::new(&genesis));
@@ -160,6 +167,7 @@ impl World {
             search,
             intake,
             metrics,
+            traces,
             status: status_read,
             frontier: Arc::clone(&others) as Arc<dyn Frontier>,
             stood: Height(0),
@@ -175,7 +183,7 @@ impl World {
     }
 
     fn reopen(&mut self, patience: Duration, stood: Height) {
-        let Api { query, search, intake, metrics, status, settings, .. } = &*self.api;
+        let Api { query, search, intake, metrics, traces, status, settings, .. } = &*self.api;
         let settings =
             ApiSettings { height_patience: patience, input_patience: patience, ..settings.clone() };
         self.api = Api::open(ApiParts {
@@ -183,6 +191,7 @@ impl World {
             search: Arc::clone(search),
             intake: Arc::clone(intake),
             metrics: Arc::clone(metrics),
+            traces: Arc::clone(traces),
             status: status.clone(),
             frontier: Arc::clone(&self.others) as Arc<dyn Frontier>,
             stood,

@@ -134,7 +134,7 @@ impl Telling {
                 news = follower.news() => match news {
                     Ok(news) => self.tell_of(news, follower).await,
                     Err(trouble) => {
-                        tracing::warn!(%trouble, "a stream ended");
+                        tracing::warn!(error = %trouble, "a stream ended");
                         Err(End::Dropped(Dropped::Trouble))
                     }
                 },

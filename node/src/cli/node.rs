@@ -49,8 +49,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Printed, Failure> {
 const QUIET: &str = "arc_malachitebft_core_consensus=warn,openraft=off,fjall=warn,lsm_tree=warn";
 
 fn filter(log: &str) -> String {
-    // What comes later wins, and directives that name a library are the user's to give.
-    if log.contains('=') { log.to_owned() } else { format!("{log},{QUIET}") }
+    // Of two directives for one library the later wins: naming it makes it speak again.
+    format!("{QUIET},{log}")
 }
 
 fn end_with(parent: i32) -> Result<(), Failure> {
@@ -61,4 +61,25 @@ fn end_with(parent: i32) -> Result<(), Failure> {
         return Err(Failure::general("the process that started this one has ended"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_speaks_only_when_it_is_named() {
+        #[rustfmt::skip]
+        let table = [
+            ("info",                      "openraft=off", "quiet"),
+            ("info,cairn::requests=debug", "openraft=off", "quiet, though something else is named"),
+            ("debug,openraft=info",       "openraft=info", "named"),
+        ];
+        for (log, raft, why) in table {
+            let said = tracing_subscriber::EnvFilter::new(filter(log)).to_string();
+            let words: Vec<_> =
+                said.split(',').filter(|word| word.starts_with("openraft")).collect();
+            assert_eq!(words, [raft], "{why}: {said}");
+        }
+    }
 }

@@ -18,7 +18,10 @@ use cairn_ledger::{
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{Busy, Fate, IntakeLimits};
-use crate::order::Batch;
+use crate::{
+    order::Batch,
+    traces::{Day, Seen, Step},
+};
 
 /// How often a transaction that blocks pass by is put into the log. A log that loses it so
 /// often will not carry it the next time; its submitter hears [`Fate::Unknown`].
@@ -28,8 +31,14 @@ const APPENDS_MAX: u8 = 8;
 const BATCH_HEAD_BYTES: usize = 4;
 const LENGTH_BYTES: usize = 4;
 
-/// A transaction on its way in, with who waits for it.
-pub(super) type Entering = (Arc<Admitted>, Option<oneshot::Sender<Fate>>);
+/// A transaction on its way in.
+pub(super) struct Entering {
+    pub(super) transaction: Arc<Admitted>,
+    /// Who waits for it.
+    pub(super) waiter: Option<oneshot::Sender<Fate>>,
+    /// Its day, if that is followed: almost never.
+    pub(super) day: Option<Arc<Day>>,
+}
 
 /// Hashes bytes under a seed that nobody outside knows, so that nobody can aim at one bucket.
 #[derive(Clone, Default)]
@@ -53,6 +62,7 @@ struct Pending {
     /// How often it was put into the log.
     appends: u8,
     since: Instant,
+    day: Option<Arc<Day>>,
 }
 
 /// A batch on its way into the log.
@@ -147,7 +157,11 @@ impl Room {
 
     pub(super) fn by_fingerprint(&self, fingerprint: u64) -> Option<Arc<Admitted>> {
         let id = self.by_fingerprint.get(&fingerprint)?;
-        self.pending.get(id).map(|pending| Arc::clone(&pending.transaction))
+        let pending = self.pending.get(id)?;
+        if let Some(day) = &pending.day {
+            day.reach(Step::Read);
+        }
+        Some(Arc::clone(&pending.transaction))
     }
 
     /// All or none come in; what is in already only gets one more who waits.
@@ -158,32 +172,32 @@ impl Room {
         now: Instant,
     ) -> Result<(), Busy> {
         if self.closed {
-            for waiter in entries.into_iter().filter_map(|(_, waiter)| waiter) {
+            for waiter in entries.into_iter().filter_map(|entry| entry.waiter) {
                 let _ = waiter.send(Fate::Unknown);
             }
             return Ok(());
         }
-        let new = entries.iter().filter(|(entry, _)| !self.is_pending(&entry.id()));
-        let (count, bytes) =
-            new.fold((0, 0), |(count, bytes), (entry, _)| (count + 1, bytes + entry.bytes().len()));
+        let all = entries.iter().map(|entry| &entry.transaction);
+        let new = all.filter(|transaction| !self.is_pending(&transaction.id()));
+        let (count, bytes) = new.fold((0, 0), |(count, bytes), transaction| {
+            (count + 1, bytes + transaction.bytes().len())
+        });
         if self.pending.len() + count > self.limits.transactions
             || self.bytes + bytes > self.limits.bytes
         {
             return Err(Busy { waiting: self.pending.len(), retry_after_s: 1 });
         }
-        for ((transaction, waiter), fingerprint) in entries.into_iter().zip(fingerprints) {
-            self.enter_one(transaction, waiter, fingerprint, now);
+        for (entry, fingerprint) in entries.into_iter().zip(fingerprints) {
+            self.enter_one(entry, fingerprint, now);
         }
         Ok(())
     }
 
-    fn enter_one(
-        &mut self,
-        transaction: Arc<Admitted>,
-        waiter: Option<oneshot::Sender<Fate>>,
-        fingerprint: u64,
-        now: Instant,
-    ) {
+    fn enter_one(&mut self, entry: Entering, fingerprint: u64, now: Instant) {
+        let Entering { transaction, waiter, day } = entry;
+        if let Some(day) = &day {
+            day.reach(Step::Admitted);
+        }
         let id = transaction.id();
         if let Some(pending) = self.pending.get_mut(&id) {
             // Who hung up makes room, so that asking again and again does not fill memory.
@@ -191,6 +205,9 @@ impl Room {
                 pending.waiters.retain(|waiter| !waiter.is_closed());
             }
             pending.waiters.extend(waiter);
+            if let Some(day) = day {
+                day.joins();
+            }
             return;
         }
         self.serial += 1;
@@ -204,12 +221,17 @@ impl Room {
         self.by_age.push_back((now, stay));
         let waiters = waiter.into_iter().collect();
         let serial = self.serial;
-        let pending = Pending { transaction, waiters, fingerprint, serial, appends: 0, since: now };
+        let (appends, since) = (0, now);
+        let pending = Pending { transaction, waiters, fingerprint, serial, appends, since, day };
         self.pending.insert(id, pending);
     }
 
-    fn stays(&self, (id, serial): &Stay) -> bool {
-        self.pending.get(id).is_some_and(|pending| pending.serial == *serial)
+    fn staying(&self, (id, serial): &Stay) -> Option<&Pending> {
+        self.pending.get(id).filter(|pending| pending.serial == *serial)
+    }
+
+    fn stays(&self, stay: &Stay) -> bool {
+        self.staying(stay).is_some()
     }
 
     /// The next batch, cut to the log's limits; empty when nothing is queued.
@@ -226,6 +248,9 @@ impl Room {
                 }
                 bytes += size;
                 pending.appends += 1;
+                if let Some(day) = &pending.day {
+                    day.taken(pending.appends);
+                }
                 batch.transactions.push(Arc::clone(pending.transaction.bytes()));
                 stays.push(stay);
             }
@@ -245,8 +270,14 @@ impl Room {
     /// A batch is in the log. Says how many of it are queued again, because the block that
     /// should hold them was decided without them before the log had answered.
     pub(super) fn appended(&mut self, taken: &Taken, position: Position) -> u64 {
-        let stays: Vec<Stay> =
-            taken.stays.iter().filter(|stay| self.stays(stay)).copied().collect();
+        let is_in = |stay: &&Stay| {
+            let Some(pending) = self.staying(stay) else { return false };
+            if let Some(day) = &pending.day {
+                day.appended(position);
+            }
+            true
+        };
+        let stays: Vec<Stay> = taken.stays.iter().filter(is_in).copied().collect();
         if position <= self.decided_to {
             return self.queue_again(stays);
         }
@@ -261,6 +292,7 @@ impl Room {
         &mut self,
         block: &Block,
         ids: &[Option<TransactionId>],
+        seen: &Seen,
         now: Instant,
     ) -> Decided {
         let mut decided = Decided::default();
@@ -270,14 +302,19 @@ impl Room {
             let Some(id) = id else { continue };
             let Some(pending) = self.pending.get(id) else { continue };
             let place = Place { height: block.header.height, index };
+            // Anyone can put bytes into the log that claim an id: only the refusal of the very
+            // bytes that wait here is the answer to who waits.
+            if *outcome != Outcome::Committed && **bytes != **pending.transaction.bytes() {
+                continue;
+            }
+            if let Some(day) = &pending.day {
+                day.stored(place, block.certificate.round, seen);
+            }
             match outcome {
                 Outcome::Committed => {
                     decided.waited.push((now.saturating_duration_since(pending.since), *id));
                     self.resolve(id, &Fate::Committed(place));
                 }
-                // Anyone can put bytes into the log that claim an id: only the refusal of
-                // the very bytes that wait here is the answer to who waits.
-                Outcome::Refused(_) if **bytes != **pending.transaction.bytes() => {}
                 Outcome::Refused(refusal) if refusal.number == duplicate => {
                     let refusal = refusal.clone();
                     decided.duplicates.push(Duplicate { id: *id, place, refusal });
@@ -324,6 +361,13 @@ impl Room {
         for output in pending.transaction.inputs().iter().filter_map(|input| input.spends) {
             if self.spending.get(&output) == Some(id) {
                 self.spending.remove(&output);
+            }
+        }
+        if let Some(day) = pending.day {
+            match fate {
+                Fate::Committed(place) => day.committed(*place),
+                Fate::Refused(place, why) => day.refused(*place, why.code()),
+                Fate::Unknown => day.given_up(),
             }
         }
         for waiter in pending.waiters {

@@ -165,11 +165,15 @@ async fn who_submits_hears_where_it_was_committed() {
     let log = Log::new();
     let intake = open(&log);
     let transaction = one("a");
-    let fate = intake.submit(Arc::clone(&transaction)).unwrap();
+    let fate = intake.submit(Arc::clone(&transaction), None).unwrap();
     assert!(intake.is_pending(&transaction.id()));
     log.reaches(1).await;
     assert_eq!(log.transactions(), [Arc::clone(transaction.bytes())]);
-    intake.decided(&block(1, 1, &[committed(&transaction)]), &[Some(transaction.id())]);
+    intake.decided(
+        &block(1, 1, &[committed(&transaction)]),
+        &[Some(transaction.id())],
+        &Seen::default(),
+    );
     assert_eq!(fate.await, Ok(Fate::Committed(FIRST)));
     assert!(!intake.is_pending(&transaction.id()));
     assert_eq!((intake.waiting(), intake.waiting_bytes()), (0, 0));
@@ -180,9 +184,13 @@ async fn who_submits_hears_why_it_was_refused() {
     let log = Log::new();
     let intake = open(&log);
     let transaction = one("a");
-    let fate = intake.submit(Arc::clone(&transaction)).unwrap();
+    let fate = intake.submit(Arc::clone(&transaction), None).unwrap();
     let why = Refusal::AssetMismatch;
-    intake.decided(&block(1, 1, &[refused(&transaction, &why)]), &[Some(transaction.id())]);
+    intake.decided(
+        &block(1, 1, &[refused(&transaction, &why)]),
+        &[Some(transaction.id())],
+        &Seen::default(),
+    );
     assert_eq!(fate.await, Ok(Fate::Refused(FIRST, why.record())));
 }
 
@@ -191,15 +199,19 @@ async fn the_same_id_twice_shares_a_place_and_both_hear() {
     let log = Log::new();
     let intake = open(&log);
     let transaction = one("a");
-    let first = intake.submit(Arc::clone(&transaction)).unwrap();
+    let first = intake.submit(Arc::clone(&transaction), None).unwrap();
     log.reaches(1).await;
-    let second = intake.submit(Arc::clone(&transaction)).unwrap();
+    let second = intake.submit(Arc::clone(&transaction), None).unwrap();
     let other = one("b");
-    let other_fate = intake.submit(Arc::clone(&other)).unwrap();
+    let other_fate = intake.submit(Arc::clone(&other), None).unwrap();
     log.reaches(2).await;
     assert_eq!(log.transactions().len(), 2, "the second copy went nowhere");
     let told = [committed(&transaction), committed(&other)];
-    intake.decided(&block(1, 2, &told), &[Some(transaction.id()), Some(other.id())]);
+    intake.decided(
+        &block(1, 2, &told),
+        &[Some(transaction.id()), Some(other.id())],
+        &Seen::default(),
+    );
     assert_eq!(first.await, Ok(Fate::Committed(FIRST)));
     assert_eq!(second.await, Ok(Fate::Committed(FIRST)));
     assert_eq!(other_fate.await, Ok(Fate::Committed(Place { index: 1, ..FIRST })));
@@ -212,9 +224,9 @@ async fn a_duplicate_of_what_an_earlier_block_has_was_committed_there() {
     let transaction = one("a");
     let id = transaction.id();
     let intake = with_lookup(&log, Box::new(move |asked| (*asked == id).then_some(earlier)));
-    let fate = intake.submit(Arc::clone(&transaction)).unwrap();
+    let fate = intake.submit(Arc::clone(&transaction), None).unwrap();
     let why = Refusal::Duplicate(id);
-    intake.decided(&block(9, 1, &[refused(&transaction, &why)]), &[Some(id)]);
+    intake.decided(&block(9, 1, &[refused(&transaction, &why)]), &[Some(id)], &Seen::default());
     assert_eq!(fate.await, Ok(Fate::Committed(earlier)));
     assert_eq!(intake.waiting(), 0);
 }
@@ -224,12 +236,20 @@ async fn bytes_that_only_claim_an_id_answer_nobody() {
     let log = Log::new();
     let intake = open(&log);
     let transaction = one("a");
-    let fate = intake.submit(Arc::clone(&transaction)).unwrap();
+    let fate = intake.submit(Arc::clone(&transaction), None).unwrap();
     log.reaches(1).await;
     let why = Outcome::Refused(Refusal::SignatureInvalid.record());
-    intake.decided(&block(1, 0, &[(b"{\"id\":\"a lie\"}", why)]), &[Some(transaction.id())]);
+    intake.decided(
+        &block(1, 0, &[(b"{\"id\":\"a lie\"}", why)]),
+        &[Some(transaction.id())],
+        &Seen::default(),
+    );
     assert!(intake.is_pending(&transaction.id()));
-    intake.decided(&block(2, 1, &[committed(&transaction)]), &[Some(transaction.id())]);
+    intake.decided(
+        &block(2, 1, &[committed(&transaction)]),
+        &[Some(transaction.id())],
+        &Seen::default(),
+    );
     assert_eq!(fate.await, Ok(Fate::Committed(Place { height: Height(2), index: 0 })));
 }
 
@@ -238,11 +258,11 @@ async fn what_a_block_passes_by_is_appended_again_and_at_last_given_up() {
     let log = Log::new();
     let intake = open(&log);
     let transaction = one("a");
-    let fate = intake.submit(Arc::clone(&transaction)).unwrap();
+    let fate = intake.submit(Arc::clone(&transaction), None).unwrap();
     for height in 1..=8 {
         log.reaches(usize::try_from(height).unwrap()).await;
         // The append that the log has shown may not have answered yet; both orders are right.
-        intake.decided(&block(height, height, &[]), &[]);
+        intake.decided(&block(height, height, &[]), &[], &Seen::default());
     }
     assert_eq!(fate.await, Ok(Fate::Unknown));
     assert_eq!(log.transactions().len(), 8);
@@ -253,12 +273,12 @@ async fn what_a_block_does_not_reach_is_not_appended_again() {
     let log = Log::new();
     let intake = open(&log);
     let (first, second) = (one("a"), one("b"));
-    let _first = intake.submit(Arc::clone(&first)).unwrap();
+    let _first = intake.submit(Arc::clone(&first), None).unwrap();
     log.reaches(1).await;
-    let _second = intake.submit(Arc::clone(&second)).unwrap();
+    let _second = intake.submit(Arc::clone(&second), None).unwrap();
     log.reaches(2).await;
-    intake.decided(&block(1, 1, &[committed(&first)]), &[Some(first.id())]);
-    let _third = intake.submit(one("c")).unwrap();
+    intake.decided(&block(1, 1, &[committed(&first)]), &[Some(first.id())], &Seen::default());
+    let _third = intake.submit(one("c"), None).unwrap();
     log.reaches(3).await;
     let notes: std::collections::BTreeSet<_> = log.transactions().into_iter().collect();
     assert_eq!(notes.len(), 3, "three transactions, each once");
@@ -273,9 +293,13 @@ async fn a_log_that_says_no_or_nothing_is_asked_again() {
     ]);
     let intake = open(&log);
     let transaction = one("a");
-    let fate = intake.submit(Arc::clone(&transaction)).unwrap();
+    let fate = intake.submit(Arc::clone(&transaction), None).unwrap();
     log.reaches(1).await;
-    intake.decided(&block(1, 1, &[committed(&transaction)]), &[Some(transaction.id())]);
+    intake.decided(
+        &block(1, 1, &[committed(&transaction)]),
+        &[Some(transaction.id())],
+        &Seen::default(),
+    );
     assert_eq!(fate.await, Ok(Fate::Committed(FIRST)));
 }
 
@@ -284,7 +308,7 @@ async fn what_gathers_while_appends_are_under_way_goes_in_full_batches() {
     let log = Log::closed();
     let intake = open(&log);
     let many: Vec<_> = (0..2500).map(|at| one(&format!("{at}"))).collect();
-    intake.submit_all(many).unwrap();
+    intake.submit_all(many, None).unwrap();
     // All permits are taken by appends that never answer; what is left waits.
     tokio::task::yield_now().await;
     assert_eq!(intake.waiting(), 2500);
@@ -294,7 +318,7 @@ async fn what_gathers_while_appends_are_under_way_goes_in_full_batches() {
     let log = Log::new();
     let intake = open(&log);
     let many: Vec<_> = (0..2500).map(|at| one(&format!("{at}"))).collect();
-    intake.submit_all(many.clone()).unwrap();
+    intake.submit_all(many.clone(), None).unwrap();
     let batches = log.reaches(3).await;
     let mut sent: Vec<_> = batches.iter().flat_map(|b| b.transactions.clone()).collect();
     let mut wanted: Vec<_> = many.iter().map(|t| Arc::clone(t.bytes())).collect();
@@ -310,7 +334,7 @@ async fn a_batch_is_cut_at_its_bytes_too() {
     let log = Log::new();
     let intake = open(&log);
     let many: Vec<_> = (0..40).map(|at| one(&format!("{at}{}", "x".repeat(50_000)))).collect();
-    intake.submit_all(many).unwrap();
+    intake.submit_all(many, None).unwrap();
     // `append` asserts that each fits.
     let batches = log.reaches(2).await;
     assert_eq!(batches.iter().map(|b| b.transactions.len()).sum::<usize>(), 40);
@@ -320,26 +344,26 @@ async fn a_batch_is_cut_at_its_bytes_too() {
 async fn more_than_fit_are_busy_all_or_none() {
     let limits = IntakeLimits { transactions: 3, ..IntakeLimits::default() };
     let intake = limited(&Log::closed(), limits);
-    let _a = intake.submit(one("a")).unwrap();
+    let _a = intake.submit(one("a"), None).unwrap();
     let three = vec![one("b"), one("c"), one("d")];
     let busy = Busy { waiting: 1, retry_after_s: 1 };
-    assert_eq!(intake.submit_all(three), Err(busy));
+    assert_eq!(intake.submit_all(three, None), Err(busy));
     assert_eq!(intake.waiting(), 1, "none of them came in");
-    intake.submit_all(vec![one("b"), one("c")]).unwrap();
-    assert!(intake.submit(one("d")).is_err());
-    assert!(intake.submit(one("a")).is_ok(), "what is in already takes no room");
+    intake.submit_all(vec![one("b"), one("c")], None).unwrap();
+    assert!(intake.submit(one("d"), None).is_err());
+    assert!(intake.submit(one("a"), None).is_ok(), "what is in already takes no room");
 
     let limits = IntakeLimits { bytes: 2 * one("a").bytes().len(), ..IntakeLimits::default() };
     let intake = limited(&Log::closed(), limits);
-    intake.submit_all(vec![one("a"), one("b")]).unwrap();
-    assert!(intake.submit(one("c")).is_err(), "their bytes are bounded too");
+    intake.submit_all(vec![one("a"), one("b")], None).unwrap();
+    assert!(intake.submit(one("c"), None).is_err(), "their bytes are bounded too");
 }
 
 #[tokio::test]
 async fn patience_ends_in_an_unknown_fate() {
     let limits = IntakeLimits { patience: Duration::from_millis(20), ..IntakeLimits::default() };
     let intake = limited(&Log::closed(), limits);
-    let fate = intake.submit(one("a")).unwrap();
+    let fate = intake.submit(one("a"), None).unwrap();
     assert_eq!(fate.await, Ok(Fate::Unknown));
     assert_eq!((intake.waiting(), intake.waiting_bytes()), (0, 0));
 }
@@ -347,10 +371,10 @@ async fn patience_ends_in_an_unknown_fate() {
 #[tokio::test]
 async fn stopping_answers_all_and_later_ones_at_once() {
     let intake = open(&Log::closed());
-    let fate = intake.submit(one("a")).unwrap();
+    let fate = intake.submit(one("a"), None).unwrap();
     intake.stop().await;
     assert_eq!(fate.await, Ok(Fate::Unknown));
-    assert_eq!(intake.submit(one("b")).unwrap().await, Ok(Fate::Unknown));
+    assert_eq!(intake.submit(one("b"), None).unwrap().await, Ok(Fate::Unknown));
     assert_eq!(intake.waiting(), 0);
 }
 
@@ -359,12 +383,16 @@ async fn what_was_admitted_is_found_by_its_exact_bytes_and_no_others() {
     let intake = open(&Log::closed());
     let transaction = one("a");
     assert!(intake.admitted(transaction.bytes()).is_none());
-    intake.submit_all(vec![Arc::clone(&transaction)]).unwrap();
+    intake.submit_all(vec![Arc::clone(&transaction)], None).unwrap();
     let found = intake.admitted(transaction.bytes()).unwrap();
     assert_eq!(found.id(), transaction.id());
     let mut spelled_otherwise = transaction.bytes().to_vec();
     spelled_otherwise.push(b' ');
     assert!(intake.admitted(&spelled_otherwise).is_none());
-    intake.decided(&block(1, 1, &[committed(&transaction)]), &[Some(transaction.id())]);
+    intake.decided(
+        &block(1, 1, &[committed(&transaction)]),
+        &[Some(transaction.id())],
+        &Seen::default(),
+    );
     assert!(intake.admitted(transaction.bytes()).is_none(), "what left is not kept");
 }

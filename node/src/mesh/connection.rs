@@ -68,7 +68,7 @@ pub(super) struct Connection {
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Ended {
-    #[error("{0}")]
+    #[error("{}", broken(.0))]
     Broken(#[from] io::Error),
     #[error("{0}")]
     Malformed(#[from] FrameError),
@@ -76,6 +76,14 @@ pub(super) enum Ended {
     Silent,
     #[error("closed by this side")]
     Closed,
+}
+
+/// A process that ends says no goodbye, of which TLS speaks at length.
+fn broken(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "closed by the other side".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 impl Connection {
@@ -111,7 +119,8 @@ impl Connection {
     /// Queues a one-way message; false when there is no room for it.
     pub(super) fn send(&self, channel: Channel, message: Bytes) -> bool {
         let Some(frame) = Frame::fitting(channel, Kind::OneWay, 0, message) else {
-            tracing::error!(?channel, "a message larger than a frame was not sent");
+            let channel = channel as u8;
+            tracing::error!(channel, "a message larger than a frame was not sent");
             count(&self.tally.dropped);
             return false;
         };

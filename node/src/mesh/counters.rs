@@ -110,9 +110,9 @@ impl Tally {
     /// Says it, unless it was said a moment ago. `code` is stable, `subject` is whom it is about.
     pub(super) fn complain(&self, code: &'static str, subject: &str, detail: &str) {
         if self.is_news(code, subject) {
-            tracing::warn!(code, subject, "{detail}");
+            tracing::warn!(code, subject, why = detail, "trouble on the mesh");
         } else {
-            tracing::debug!(code, subject, "{detail}");
+            tracing::debug!(code, subject, why = detail, "trouble on the mesh");
         }
     }
 

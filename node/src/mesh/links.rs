@@ -134,7 +134,7 @@ impl Links {
         let name = self.name(theirs.index);
         tracing::info!(peer = name, incarnation = connection.incarnation, "connected");
         let ended = connection.run(stream).await;
-        tracing::info!(peer = name, reason = %ended, "disconnected");
+        tracing::info!(peer = name, why = %ended, "disconnected");
     }
 
     async fn greet(
@@ -204,7 +204,7 @@ pub(super) fn start(links: &Arc<Links>, tasks: &Tasks, listener: TcpListener) {
     for (at, key) in links.members.keys.iter().enumerate().skip(usize::from(links.me) + 1) {
         let Ok(peer) = Peer::try_from(at) else { break };
         let Some(address) = links.addresses.get(&peer) else {
-            tracing::warn!(peer = links.name(peer), "no address is known; it cannot be dialled");
+            tracing::warn!(peer = links.name(peer), "no address is known: it cannot be dialled");
             continue;
         };
         let connector = TlsConnector::from(links.identity.client(*key));

@@ -70,8 +70,8 @@ impl Told {
     /// Returns when it is time to end.
     pub(super) async fn over(&mut self) {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => tracing::info!("SIGTERM: ends"),
+            _ = self.interrupt.recv() => tracing::info!("SIGINT: ends"),
         }
     }
 }
@@ -199,7 +199,7 @@ async fn until_whole(path: &Path, status: &watch::Sender<NodeStatus>) -> Result<
             Found::Half if !half => {
                 half = true;
                 let why = format!("the genesis file {} ends in the middle", path.display());
-                tracing::warn!("{why}; waits for the rest");
+                tracing::warn!(why, "waits for the rest of the genesis");
                 status.send_modify(|status| status.not_ready_because = Some(why));
             }
             Found::Half | Found::Nothing => {}
@@ -243,7 +243,7 @@ pub(super) fn genesis(config: &Config) -> Result<Genesis, Failure> {
     }
     let kept = read_genesis(&pinned)?;
     if find(&config.genesis)? == Found::Nothing {
-        tracing::info!(genesis = %pinned.display(), "the genesis file is gone, the pinned copy counts");
+        tracing::info!(genesis = %pinned.display(), "the genesis file is gone: the pinned copy counts");
         return Ok(kept);
     }
     let given = read_genesis(&config.genesis)?;
@@ -322,7 +322,7 @@ pub(super) fn check_named(config: &Config, genesis: &Genesis, me: Peer) -> Resul
 fn follow(config: &Config, genesis: &Genesis) -> Result<(), Failure> {
     tracing::warn!(
         chain = %genesis.chain(),
-        "the volume is empty and the chain is founded: the consensus key is lost, this validator follows"
+        "the volume is empty and the chain is founded: the consensus key is lost, and this validator follows"
     );
     keys::make_directory(&config.data).map_err(|error| {
         let path = config.data.display();

@@ -46,19 +46,45 @@ pub(super) struct Telling {
     pub(super) since: Stopwatch,
 }
 
+/// What was told last, so that only what has changed is told.
+#[derive(Default)]
+struct Before {
+    leads: bool,
+    /// Nothing until it was told once.
+    quorum: Option<bool>,
+}
+
+impl Before {
+    /// `settled` is whether peers had time to answer.
+    fn tell(&mut self, now: &NodeStatus, settled: bool) {
+        if now.leads != self.leads {
+            self.leads = now.leads;
+            let order = &now.order;
+            match now.leads {
+                true => tracing::info!(order, "leads the log"),
+                false => tracing::info!(order, "leads the log no more"),
+            }
+        }
+        if self.quorum != Some(now.quorum) && (settled || now.quorum) {
+            self.quorum = Some(now.quorum);
+            match &now.no_quorum_because {
+                None => tracing::info!("sees a quorum"),
+                Some(why) => tracing::warn!(why, "sees no quorum: nothing can be decided"),
+            }
+        }
+    }
+}
+
 impl Telling {
     pub(super) async fn keep_telling(
         self,
         mut chain: watch::Receiver<ChainStatus>,
         status: watch::Sender<NodeStatus>,
     ) {
-        let (mut led, mut leader) = (false, None);
+        let (mut before, mut leader) = (Before::default(), None);
         loop {
             let now = self.status(&chain.borrow_and_update());
-            if now.leads != std::mem::replace(&mut led, now.leads) {
-                let what = if now.leads { "leads the log" } else { "leads the log no more" };
-                tracing::info!(order = now.order, "{what}");
-            }
+            before.tell(&now, self.since.elapsed() > PEERS_WITHIN);
             self.count(&now);
             leader = self.count_leaders(leader);
             status.send_if_modified(|old| {

@@ -59,7 +59,7 @@ impl Tikv {
         };
         let client = Client::open_observed(settings, Arc::new(observer))
             .map_err(|error| Failure::new(ExitCode::Config, format!("[tikv]: {error}")))?;
-        let started = Stopwatch::start();
+        let (started, mut said) = (Stopwatch::start(), false);
         loop {
             let prefix = config.prefix.clone();
             let claimed = client
@@ -69,7 +69,9 @@ impl Tikv {
                 Err(ClaimError::Trouble(Trouble::Unreachable(why)))
                     if started.elapsed() < PATIENCE =>
                 {
-                    tracing::warn!(pd = config.pd.join(","), why, "waiting for TiKV");
+                    if !std::mem::replace(&mut said, true) {
+                        tracing::warn!(pd = config.pd.join(","), why, "waits for TiKV");
+                    }
                     std::thread::sleep(PAUSE);
                 }
                 Err(error) => return Err(claim_failure(&error)),
@@ -84,13 +86,15 @@ impl Tikv {
         genesis: &Arc<Genesis>,
         validator: &str,
     ) -> Result<Arc<dyn Store>, Failure> {
-        let started = Stopwatch::start();
+        let (started, mut said) = (Stopwatch::start(), false);
         loop {
             let space = self.space.clone();
             match TikvStore::open(space, directory, Arc::clone(genesis), validator) {
                 Ok(store) => return Ok(Arc::new(store)),
                 Err(StoreError::Unreachable(why)) if started.elapsed() < PATIENCE => {
-                    tracing::warn!(why, "waiting for TiKV");
+                    if !std::mem::replace(&mut said, true) {
+                        tracing::warn!(why, "waits for TiKV");
+                    }
                     // What is known to be away answers at once.
                     std::thread::sleep(PAUSE);
                 }
@@ -127,7 +131,7 @@ impl Tikv {
             let client = self.space.client();
             if let Err(trouble) = client.housekeep(&self.space, COLLECT_EVERY, COLLECT_AFTER).await
             {
-                tracing::debug!(%trouble, "old versions were not collected");
+                tracing::debug!(error = %trouble, "old versions were not collected");
             }
         }
     }

@@ -10,6 +10,8 @@ use cairn_ledger::{
     ids::{Height, PublicKey, TransactionId},
 };
 
+use tokio::sync::watch;
+
 use crate::{
     metrics::Metrics,
     query::At,
@@ -181,13 +183,18 @@ impl Search {
         }
     }
 
+    /// The same; wakes whenever it grows.
+    pub fn heights(&self) -> watch::Receiver<Height> {
+        match &self.index {
+            Some(index) => index.heights(),
+            None => self.store.tips(),
+        }
+    }
+
     /// Waits until answers are complete up to that height; whether they were before patience
     /// ended.
     pub async fn reaches(&self, height: Height, patience: Duration) -> bool {
-        let mut heights = match &self.index {
-            Some(index) => index.heights(),
-            None => self.store.tips(),
-        };
+        let mut heights = self.heights();
         let reached = heights.wait_for(|complete| *complete >= height);
         matches!(tokio::time::timeout(patience, reached).await, Ok(Ok(_)))
     }

@@ -48,7 +48,7 @@ impl Patient {
                 }
             };
             if !said {
-                tracing::warn!(%trouble, doing, "the store does not answer, the chain waits for it");
+                tracing::warn!(error = %trouble, doing, "the store does not answer: the chain waits for it");
                 said = true;
             }
             let mut interrupted = self.interrupted.lock();

@@ -339,7 +339,7 @@ fn panicked(error: JoinError) -> Failure {
         Ok(panic) => format!("tikv-client panicked: {}", panic_words(&*panic)),
         Err(error) => error.to_string(),
     };
-    tracing::warn!(words, "an attempt ended");
+    tracing::warn!(why = words, "an attempt ended");
     Failure::new(Next::TwoPhases, words)
 }
 

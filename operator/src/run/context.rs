@@ -162,7 +162,7 @@ impl Context {
         let written = self.written().get(name).cloned().unwrap_or_default();
         let caught_up = self.watches.cache.has_seen(name, &written);
         if tokio::time::timeout(CATCH_UP, caught_up).await.is_err() {
-            debug!(cluster = %name, ?written, "the watches are behind: asks the API server");
+            debug!(cluster = %name, objects = written.len(), "the watches are behind: asks the API server");
             return self.observe_fresh(name).await;
         }
         self.written().remove(name);
@@ -214,8 +214,8 @@ impl Context {
         let announcements = announce(cluster.status.as_ref(), &status);
         for a in &announcements {
             match a.warning {
-                true => warn!(reason = a.reason, action = a.action, "{}", a.note),
-                false => info!(reason = a.reason, action = a.action, "{}", a.note),
+                true => warn!(reason = a.reason, action = a.action, note = a.note, "tells"),
+                false => info!(reason = a.reason, action = a.action, note = a.note, "tells"),
             }
         }
         self.announcer.tell(cluster, announcements).await;

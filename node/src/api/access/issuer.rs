@@ -6,7 +6,7 @@
 
 use std::{
     fmt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -120,14 +120,14 @@ impl Issuer {
                 issuer.hold(read_file(&file)?);
                 watcher.follow(&issuer, move |issuer| match read_file(&file) {
                     Ok(keys) => issuer.hold(keys),
-                    Err(why) => tracing::warn!("the issuer's keys stay as they were: {why}"),
+                    Err(why) => tracing::warn!(why, "the issuer's keys stay as they were"),
                 });
                 return Ok(issuer);
             }
             KeySource::Url(url) => Some(url),
             KeySource::Discovery => None,
         };
-        let authorities = authorities.map(|file| read_authorities(&file)).transpose()?;
+        let authorities = authorities.map(|file| authorities_of(&file)).transpose()?;
         let source = Source { issuer: issuer.rules.issuer.clone(), url, authorities };
         let asking = Arc::clone(&issuer.asking);
         tokio::spawn(keep_fetching(Arc::downgrade(&issuer), asking, source, refresh));
@@ -206,7 +206,11 @@ async fn keep_fetching(
                 refresh
             }
             Err(why) => {
-                tracing::warn!(issuer = issuer.rules.issuer, "keys cannot be fetched: {why}");
+                tracing::warn!(
+                    issuer = issuer.rules.issuer,
+                    why,
+                    "the issuer's keys cannot be fetched"
+                );
                 refresh.min(RETRY)
             }
         };
@@ -312,7 +316,11 @@ fn read_file(file: &PathBuf) -> Result<KeySet, String> {
     KeySet::parse(&text).map_err(fail)
 }
 
-fn read_authorities(file: &PathBuf) -> Result<Vec<ureq::tls::Certificate<'static>>, String> {
+/// The certificates of a file, who vouch for others.
+///
+/// # Errors
+/// A sentence that names the file.
+pub fn authorities_of(file: &Path) -> Result<Vec<ureq::tls::Certificate<'static>>, String> {
     let fail = |why: &dyn fmt::Display| format!("{}: {why}", file.display());
     let text = std::fs::read(file).map_err(|error| fail(&error))?;
     let mut found = Vec::new();

@@ -65,10 +65,10 @@ impl Keys {
     pub(super) fn reload(&self) {
         match read(&self.file) {
             Ok(owners) => {
-                tracing::info!(file = %self.file.display(), keys = owners.len(), "API keys read again");
+                tracing::info!(file = %self.file.display(), keys = owners.len(), "the API keys were replaced");
                 *self.owners.write() = owners;
             }
-            Err(why) => tracing::warn!("the API keys stay as they were: {why}"),
+            Err(why) => tracing::warn!(why, "the API keys stay as they were"),
         }
     }
 

@@ -30,7 +30,7 @@ mod tokens;
 mod tests;
 
 pub use address::{Network, NotANetwork};
-pub use issuer::{KeySource, OidcSettings, is_safe};
+pub use issuer::{KeySource, OidcSettings, authorities_of, is_safe};
 pub use keys::{generate, is_name};
 pub use origins::{Origins, is_origin};
 pub use rates::Rate;

@@ -21,7 +21,10 @@ pub fn make_room(asked: usize) -> usize {
     let fit = fitting(asked, have);
     if fit < asked {
         tracing::warn!(
-            "{have} file descriptors are room for {fit} connections, not for {asked}: `ulimit -Hn` says how many there may be"
+            descriptors = have,
+            connections = fit,
+            asked,
+            "too few file descriptors for all connections: `ulimit -Hn` says how many there may be"
         );
     }
     fit

@@ -77,7 +77,7 @@ impl Tls {
                 tracing::info!(file = %self.files.certificates.display(), "the certificate was replaced");
                 self.tell(ends);
             }
-            Err(why) => tracing::warn!("the certificate stays as it was: {why}"),
+            Err(why) => tracing::warn!(why, "the certificate stays as it was"),
         }
     }
 
@@ -89,7 +89,7 @@ impl Tls {
             tracing::warn!(%file, "the certificate has expired: clients will refuse it");
         } else if ends - now < SOON_S {
             let days = (ends - now) / (24 * 60 * 60);
-            tracing::warn!(%file, "the certificate expires in {days} days");
+            tracing::warn!(%file, days, "the certificate expires soon");
         }
     }
 }

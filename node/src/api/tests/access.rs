@@ -1,11 +1,8 @@
 //! Who is let in, who is turned away, and what each of them reads.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf};
 
-use parking_lot::Mutex;
-use tracing_subscriber::fmt::MakeWriter;
-
-use super::*;
+use super::{followed::Lines, *};
 use crate::api::{
     access::{AccessSettings, Origins, Rate, Rates, Rights, generate},
     server::Caller,
@@ -274,27 +271,6 @@ async fn a_body_is_no_larger_than_was_set_whatever_the_route_takes() {
     }
 }
 
-/// What was logged.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 #[tokio::test]
 async fn a_logged_line_tells_the_request_and_no_secret() {
     let lines = Lines::default();
@@ -315,7 +291,7 @@ async fn a_logged_line_tells_the_request_and_no_secret() {
     let stream = format!("/api/v1/streams/nothing?access_token={}", file.reader);
     ask(&world.router, request(HERE, "GET", &stream, &[])).await;
 
-    let text = String::from_utf8(lines.0.lock().clone()).unwrap();
+    let text = lines.text();
     let logged: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(logged.len(), 2, "{text}");
     let line = &logged[0];

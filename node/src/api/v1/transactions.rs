@@ -9,11 +9,11 @@ use axum::{
 };
 
 use super::{
-    super::{Api, Segment, Shared, access::charge, at, error::Failure, json_text},
+    super::{Api, Segment, Shared, access::charge, at, errand::Errand, error::Failure, json_text},
     parameters::{Mode, Parameters, exact_id},
     say,
 };
-use crate::intake::Fate;
+use crate::{intake::Fate, traces::Step};
 
 /// Larger than any transaction, so that one that is somewhat too large hears its own reason.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -22,10 +22,11 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// `POST /api/v1/transactions`: 202 and the transaction as it came.
 pub(super) async fn post(State(api): Shared, request: Request) -> Response {
-    say(take(&api, request).await)
+    let errand = Errand::begin(&api, request.headers());
+    say(errand.end(take(&api, request, &errand).await))
 }
 
-async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
+async fn take(api: &Arc<Api>, request: Request, errand: &Errand) -> Result<Response, Failure> {
     let mode = Parameters::of(request.uri()).mode()?;
     let (head, body) = request.into_parts();
     charge(&head.extensions, 1)?;
@@ -35,21 +36,31 @@ async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
         received.bytes.drain(..BYTE_ORDER_MARK.len());
     }
     let bytes: Arc<[u8]> = Arc::from(received.bytes.as_slice());
+    errand.reach(Step::Received);
     let answer = api.admission.one(bytes).await?;
+    errand.reach(Step::Checked);
     let admitted = answer.map_err(Failure::from)?;
     let id = admitted.id();
-    let fate = api.intake.submit(admitted).map_err(Failure::Busy)?;
+    errand.brings(id, 1);
+    let fate = api.intake.submit(admitted, errand.day()).map_err(Failure::Busy)?;
+    errand.is_taken_in(id, 1);
     let height = match mode {
         // The reply of the door is all there is before a decision.
-        Mode::Async | Mode::Sync => api.query.height(),
+        Mode::Async | Mode::Sync => {
+            if errand.is_awaited() {
+                errand.tell_when_decided(vec![fate]);
+            }
+            api.query.height()
+        }
         Mode::Commit => {
             let patience = api.settings.commit_timeout;
-            match tokio::time::timeout(patience, fate).await {
-                Ok(Ok(Fate::Committed(place))) => place.height,
-                Ok(Ok(Fate::Refused(_, why))) => return Err(Failure::Decided(id, why)),
-                Ok(Ok(Fate::Unknown) | Err(_)) | Err(_) => {
-                    return Err(Failure::Undecided(id, patience.as_secs()));
-                }
+            let fate = tokio::time::timeout(patience, fate).await;
+            let fate = fate.ok().and_then(Result::ok).unwrap_or(Fate::Unknown);
+            errand.are_decided([&fate]);
+            match fate {
+                Fate::Committed(place) => place.height,
+                Fate::Refused(_, why) => return Err(Failure::Decided(id, why)),
+                Fate::Unknown => return Err(Failure::Undecided(id, patience.as_secs())),
             }
         }
     };

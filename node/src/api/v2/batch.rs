@@ -23,7 +23,7 @@ use tokio::{
 use utoipa::ToSchema;
 
 use super::{
-    super::{Api, Shared, access::charge, admission::Turned, at, error::Failure},
+    super::{Api, Shared, access::charge, admission::Turned, at, errand::Errand, error::Failure},
     numbers,
     openapi::Problem,
     question::Question,
@@ -31,7 +31,7 @@ use super::{
     slices::{self, Form, NotAList},
     transactions::{Report, alone, standing},
 };
-use crate::{intake::Fate, query::Standing};
+use crate::{intake::Fate, query::Standing, traces::Step};
 
 /// Most transactions of one request.
 const ITEMS_MAX: usize = 1000;
@@ -105,14 +105,16 @@ enum Wait {
     ),
 )]
 pub(super) async fn post(State(api): Shared, request: Request) -> Response {
-    say(take(&api, request).await)
+    let errand = Errand::begin(&api, request.headers());
+    say(errand.end(take(&api, request, &errand).await))
 }
 
-async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
+async fn take(api: &Arc<Api>, request: Request, errand: &Errand) -> Result<Response, Failure> {
     let wait = wait_of(request.uri())?;
     let lines = is_lines(request.headers())?;
     let (head, body) = request.into_parts();
     let received = api.bodies.read(&head, body, BODY_BYTES_MAX).await?;
+    errand.reach(Step::Received);
     if received.bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Failure::BodyEmpty);
     }
@@ -123,7 +125,7 @@ async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
                 return Err(Failure::BodyTooLarge(SINGLE_BYTES_MAX));
             }
             let bytes = Arc::from(received.bytes.as_slice());
-            return take_one(api, bytes, wait).await;
+            return take_one(api, bytes, wait, errand).await;
         }
         Form::Array => slices::array(&received.bytes, ITEMS_MAX)
             .map_err(|NotAList { what, at }| Failure::BatchSyntax { what, at })?,
@@ -134,7 +136,7 @@ async fn take(api: &Arc<Api>, request: Request) -> Result<Response, Failure> {
     }
     charge(&head.extensions, items.len())?;
     let items = items.into_iter().map(|item| Arc::from(&received.bytes[item])).collect();
-    let reports = take_many(api, items, wait).await?;
+    let reports = take_many(api, items, wait, errand).await?;
     let height = reports.iter().map(|report| report.as_of).max();
     Ok(at(height.unwrap_or_else(|| api.query.height()), Json(reports)))
 }
@@ -156,25 +158,40 @@ fn is_lines(headers: &HeaderMap) -> Result<bool, Failure> {
     }
 }
 
-async fn take_one(api: &Arc<Api>, bytes: Arc<[u8]>, wait: Wait) -> Result<Response, Failure> {
+async fn take_one(
+    api: &Arc<Api>,
+    bytes: Arc<[u8]>,
+    wait: Wait,
+    errand: &Errand,
+) -> Result<Response, Failure> {
     numbers::check(&bytes)?;
-    let admitted = match api.admission.one(bytes).await? {
+    let answer = api.admission.one(bytes).await?;
+    errand.reach(Step::Checked);
+    let admitted = match answer {
         Ok(admitted) => admitted,
         // The same again is not wrong: it has its answer already.
         Err(Turned { id: Some(id), refusal: Refusal::Duplicate(_), .. }) => {
+            errand.is_known();
             return Ok(alone(StatusCode::OK, already(api, id).await?));
         }
         Err(turned) => return Err(turned.into()),
     };
     let id = admitted.id();
     may_spend(api, &admitted)?;
-    let fate = api.intake.submit(admitted).map_err(Failure::Busy)?;
+    errand.brings(id, 1);
+    let fate = api.intake.submit(admitted, errand.day()).map_err(Failure::Busy)?;
+    errand.is_taken_in(id, 1);
     let height = api.query.height();
     if wait == Wait::Accepted {
+        if errand.is_awaited() {
+            errand.tell_when_decided(vec![fate]);
+        }
         return Ok(alone(StatusCode::ACCEPTED, Report::new(Some(id), "pending", height)));
     }
     let patience = api.settings.commit_timeout;
-    match settle(fate, Instant::now() + patience).await {
+    let fate = settle(fate, Instant::now() + patience).await;
+    errand.are_decided([&fate]);
+    match fate {
         Fate::Committed(place) => Ok(alone(StatusCode::OK, Report::committed(id, place, height))),
         Fate::Refused(_, why) => Err(Failure::Decided(id, why)),
         Fate::Unknown => Err(Failure::Undecided(id, patience.as_secs())),
@@ -198,6 +215,7 @@ async fn take_many(
     api: &Arc<Api>,
     items: Vec<Arc<[u8]>>,
     wait: Wait,
+    errand: &Errand,
 ) -> Result<Vec<Report>, Failure> {
     let height = api.query.height();
     let exact: Vec<Result<(), Failure>> = items.iter().map(|item| numbers::check(item)).collect();
@@ -216,17 +234,9 @@ async fn take_many(
             },
         })
         .collect();
+    errand.reach(Step::Checked);
     let admitted: Vec<Arc<Admitted>> = answers.iter().filter_map(Item::admitted).collect();
-    let mut fates = match wait {
-        Wait::Accepted => {
-            api.intake.submit_all(admitted).map_err(Failure::Busy)?;
-            Vec::new()
-        }
-        Wait::Committed => api.intake.submit_each(admitted).map_err(Failure::Busy)?,
-    }
-    .into_iter();
-    // One deadline for all: they were taken in together.
-    let deadline = Instant::now() + api.settings.commit_timeout;
+    let mut fates = take_in(api, admitted, wait, errand).await?.into_iter();
     let mut reports = Vec::with_capacity(answers.len());
     for answer in answers {
         reports.push(match answer {
@@ -244,11 +254,44 @@ async fn take_many(
             }
             Item::Admitted(admitted) => match fates.next() {
                 None => Report::new(Some(admitted.id()), "pending", height),
-                Some(fate) => report(admitted.id(), settle(fate, deadline).await, height, api),
+                Some(fate) => report(admitted.id(), fate, height, api),
             },
         });
     }
     Ok(reports)
+}
+
+/// Takes in what was admitted; what became of each, when that is waited for.
+async fn take_in(
+    api: &Arc<Api>,
+    admitted: Vec<Arc<Admitted>>,
+    wait: Wait,
+    errand: &Errand,
+) -> Result<Vec<Fate>, Failure> {
+    let Some(first) = admitted.first().map(|admitted| admitted.id()) else {
+        errand.brings_nothing();
+        return Ok(Vec::new());
+    };
+    let count = admitted.len();
+    errand.brings(first, count);
+    if wait == Wait::Accepted && !errand.is_awaited() {
+        api.intake.submit_all(admitted, errand.day()).map_err(Failure::Busy)?;
+        return Ok(Vec::new());
+    }
+    let waiting = api.intake.submit_each(admitted, errand.day()).map_err(Failure::Busy)?;
+    errand.is_taken_in(first, count);
+    if wait == Wait::Accepted {
+        errand.tell_when_decided(waiting);
+        return Ok(Vec::new());
+    }
+    // One deadline for all: they were taken in together.
+    let deadline = Instant::now() + api.settings.commit_timeout;
+    let mut fates = Vec::with_capacity(count);
+    for fate in waiting {
+        fates.push(settle(fate, deadline).await);
+    }
+    errand.are_decided(&fates);
+    Ok(fates)
 }
 
 async fn settle(fate: oneshot::Receiver<Fate>, deadline: Instant) -> Fate {

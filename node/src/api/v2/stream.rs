@@ -256,7 +256,7 @@ async fn tell(telling: Option<Telling>) -> Option<(Piece, Option<Telling>)> {
         Ok(News::Events(portion)) => Some((Ok(portion.lines()), Some(telling))),
         Ok(News::Quiet(at)) => Some((Ok(events::progress_lines(at)), Some(telling))),
         Err(trouble) => {
-            tracing::warn!(%trouble, "a stream ended");
+            tracing::warn!(error = %trouble, "a stream ended");
             telling.follower.end(Dropped::Trouble);
             Some((Err(io::Error::other("a block could not be read")), None))
         }

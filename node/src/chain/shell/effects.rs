@@ -2,12 +2,14 @@
 
 use std::io::Write;
 
+use cairn_ledger::vote::VoteKind;
+
 use super::*;
 use crate::{
     chain::{
         executor::{CommitError, Stored},
         journal::OwnSignature,
-        message::Evidence,
+        message::{Evidence, SignedVote},
     },
     clock,
     metrics::value_of,
@@ -90,6 +92,7 @@ impl Chain {
                 Effect::Broadcast(message) => {
                     self.sync()?;
                     self.mesh.broadcast(Channel::Chain, message.encode().into());
+                    self.has_left(&message);
                 }
                 Effect::Send { to, message } => {
                     self.sync()?;
@@ -107,17 +110,30 @@ impl Chain {
                 Effect::FetchBlocks { from, height } => self.fetch_blocks(from, height),
                 Effect::Commit { header, certificate } => {
                     self.decided = Some((header, certificate));
+                    self.seen.decided = Some(Stopwatch::start());
                     self.commit()?;
                 }
                 Effect::CommitSynced { from: _, header, certificate: _ } => {
+                    self.seen.decided = Some(Stopwatch::start());
                     self.commit_synced(header.id())?;
                 }
                 Effect::Evidence(evidence) => self.keep(&evidence),
-                Effect::Alarm(text) => tracing::error!(alarm = true, "{text}"),
+                Effect::Alarm(alarm) => tracing::error!(alarm, "what must not be was seen"),
                 Effect::Halt(text) => return Err(Fatal::Safety(text)),
             }
         }
         Ok(())
+    }
+
+    /// Remembers when the votes of the height left that this node wanted to leave.
+    fn has_left(&mut self, message: &Message) {
+        if let Message::Vote(SignedVote { kind, block: Some(_), .. }) = message {
+            let left = match kind {
+                VoteKind::Prevote => &mut self.seen.prevoted,
+                VoteKind::Precommit => &mut self.seen.precommitted,
+            };
+            *left = Some(Stopwatch::start());
+        }
     }
 
     /// An own signature is checked against all that was signed before, then written down.
@@ -159,8 +175,7 @@ impl Chain {
     /// A proposal is there. Of a height whose rounds never end, the first few will do.
     fn saw(&mut self, block: BlockId) {
         if self.proposed.len() < PROPOSED_MAX {
-            let now = self.watch.elapsed();
-            self.proposed.entry(block).or_insert(now);
+            self.proposed.entry(block).or_insert_with(Stopwatch::start);
         }
     }
 
@@ -188,8 +203,7 @@ impl Chain {
                 self.metrics.fsync.with_label_values(&["blocks"]).observe(watch.seconds());
                 self.metrics.certificates.inc();
                 if let Some(seen) = self.proposed.get(&header.id()) {
-                    let since = self.watch.elapsed().saturating_sub(*seen);
-                    self.metrics.decision.observe(since.as_secs_f64());
+                    self.metrics.decision.observe(seen.seconds());
                 }
                 self.stored(&stored)
             }
@@ -231,7 +245,8 @@ impl Chain {
             }
             Verdict::Invalid(why) => {
                 self.metrics.proposals.with_label_values(&["invalid"]).inc();
-                tracing::warn!(block = %id, proposer = header.proposer, why, "a proposal was not voted for");
+                let (height, proposer) = (header.height.0, self.name(header.proposer));
+                tracing::warn!(block = %id, height, proposer, why, "a proposal was not voted for");
             }
             Verdict::Missing => self.metrics.proposals.with_label_values(&["missing"]).inc(),
         }
@@ -282,10 +297,12 @@ impl Chain {
         self.expected.retain(|(header, _)| header.height > height);
         self.bodies.clear();
         self.fetched.clear();
+        let proposed = self.proposed.remove(&tip.block);
         self.proposed.clear();
         self.ahead.store(self.executor.bytes(), Ordering::Relaxed);
         self.tip.send_replace(tip.clone());
-        self.intake.decided(&stored.block, &stored.ids);
+        let seen = Seen { proposed, ..std::mem::take(&mut self.seen) };
+        self.intake.decided(&stored.block, &stored.ids, &seen);
         self.count(&stored.block);
         let (order, position) = (self.order.clone(), tip.order);
         self.runtime.spawn(async move { order.release(position).await });
@@ -308,7 +325,7 @@ impl Chain {
             self.tell(Input::Start { journal: Vec::new() });
             let connected = self.connected.iter().map(|peer| Input::PeerConnected(*peer));
             self.inputs.extend(connected);
-            tracing::info!(height = %next, "signing again");
+            tracing::info!(height = next.0, "signing again");
         }
     }
 
@@ -333,8 +350,11 @@ impl Chain {
             }
         }
         tracing::debug!(
-            height = %header.height, transactions = header.transactions, committed = header.committed,
-            "decided"
+            height = header.height.0,
+            round = block.certificate.round,
+            transactions = header.transactions,
+            committed = header.committed,
+            "a block is stored"
         );
     }
 
@@ -413,12 +433,23 @@ impl Chain {
         self.stored(&stored)
     }
 
+    fn name(&self, validator: Peer) -> &str {
+        let known = self.genesis.validators().get(usize::from(validator));
+        known.map_or("nobody", |validator| &validator.name)
+    }
+
     fn keep(&self, evidence: &Evidence) {
-        tracing::error!(alarm = true, ?evidence, "a validator signed two things");
-        let kind = match evidence {
-            Evidence::Votes(_) => "votes",
-            Evidence::Proposals(_) => "proposals",
+        let (kind, validator, height) = match evidence {
+            Evidence::Votes(two) => ("votes", two.0.validator, two.0.height),
+            Evidence::Proposals(two) => ("proposals", two.0.validator, two.0.header.height),
         };
+        let validator = self.name(validator);
+        tracing::error!(
+            alarm = kind,
+            validator,
+            height = height.0,
+            "a validator signed two things"
+        );
         self.metrics.evidence.with_label_values(&[kind]).inc();
         let line = line_of(evidence);
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&self.evidence);

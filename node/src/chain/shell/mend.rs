@@ -39,7 +39,7 @@ fn mend(store: &dyn Store, blocks: &[Block]) {
     let damaged = store.damaged();
     for block in blocks.iter().filter(|block| damaged.contains(&block.header.height)) {
         if let Err(error) = store.repair(block) {
-            tracing::warn!(%error, height = %block.header.height, "a damaged block was not repaired");
+            tracing::warn!(%error, height = block.header.height.0, "a damaged block was not repaired");
         }
     }
 }

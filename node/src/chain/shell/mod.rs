@@ -42,6 +42,7 @@ use crate::{
     metrics::Metrics,
     order::Order,
     store::{Store, StoreError, patient::Patient},
+    traces::Seen,
 };
 
 mod effects;
@@ -369,7 +370,9 @@ struct Chain {
     retries: usize,
     last_block: Option<Stopwatch>,
     /// The proposals of the height in progress, and when each was first seen.
-    proposed: HashMap<BlockId, Duration>,
+    proposed: HashMap<BlockId, Stopwatch>,
+    /// What else was seen of that height, and when.
+    seen: Seen,
 }
 
 impl Chain {
@@ -441,6 +444,7 @@ impl Chain {
             retries: 0,
             last_block: None,
             proposed: HashMap::new(),
+            seen: Seen::default(),
         }
     }
 }

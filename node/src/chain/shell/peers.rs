@@ -51,7 +51,7 @@ pub(super) struct Messages {
 impl Service for Messages {
     fn notify(&self, from: Peer, bytes: Bytes) {
         let drop = |why: &'static str| {
-            tracing::debug!(from, why, "dropped a message");
+            tracing::debug!(from, why, "a message was dropped");
             self.metrics.frames_dropped.with_label_values(&[why]).inc();
         };
         let Ok(message) = message::Message::decode(&bytes, self.genesis.validators().len()) else {
@@ -213,7 +213,7 @@ pub(super) async fn fetch_body(mesh: Arc<Mesh>, inbox: Inbox, header: Header, fr
     let body = match mesh.ask(from, Channel::Blocks, request, ANSWER_WITHIN).await {
         Ok(bytes) => decode_body(&bytes).ok(),
         Err(error) => {
-            tracing::debug!(%error, block = %header.id(), "no body");
+            tracing::debug!(%error, from, block = %header.id(), "a body did not come");
             None
         }
     };
@@ -248,7 +248,7 @@ pub(super) async fn ask_blocks(
             decoded.await.ok().and_then(Result::ok).unwrap_or_default()
         }
         Err(error) => {
-            tracing::debug!(%error, %height, "no blocks");
+            tracing::debug!(%error, from, height = height.0, "blocks did not come");
             Vec::new()
         }
     }

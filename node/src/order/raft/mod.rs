@@ -348,7 +348,7 @@ impl Order for Raft {
         let enough = released - pointed >= self.tuning.cut_entries
             || member.log.bytes_between(pointed, released) >= self.tuning.cut_bytes;
         if enough && let Err(fatal) = member.raft.trigger().snapshot().await {
-            tracing::warn!(%fatal, "the log cannot be cut");
+            tracing::warn!(error = %fatal, "the log cannot be cut");
         }
     }
 

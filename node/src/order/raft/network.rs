@@ -274,7 +274,12 @@ impl Receiver {
             return Err(format!("validator {from} speaks for another"));
         }
         if vote.leader_id.term > current.saturating_add(TERM_JUMP_MAX) {
-            tracing::error!(from, term = vote.leader_id.term, current, "raft term jump refused");
+            tracing::error!(
+                from,
+                term = vote.leader_id.term,
+                current,
+                "a term out of reach was refused"
+            );
             return Err("the term is out of reach".to_owned());
         }
         Ok(())

@@ -436,7 +436,7 @@ impl Service for Receiver {
                 *self.0.hint.lock() = hint;
                 self.0.hinted.notify_one();
             }
-            Err(error) => tracing::debug!(from, %error, "no hint"),
+            Err(error) => tracing::debug!(from, %error, "a hint makes no sense"),
         }
     }
 

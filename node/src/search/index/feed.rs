@@ -126,7 +126,8 @@ impl Feed {
                 mark::note_damage(&path);
             }
             Err(_) => {
-                tracing::error!(path = %path.display(), "the search index takes no more blocks");
+                let error = "it panicked";
+                tracing::error!(error, path = %path.display(), "the search index takes no more blocks");
                 mark::note_damage(&path);
             }
         }

@@ -70,7 +70,7 @@ impl Opened {
                 Ok(Err(why)) => why,
                 Err(_) => "it is damaged".to_owned(),
             };
-            tracing::warn!(path = %path.display(), why, "making the search index again");
+            tracing::warn!(path = %path.display(), why, "makes the search index again");
         }
         Self::reset(path, fields, store.tip().0.chain)
     }

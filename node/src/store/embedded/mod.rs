@@ -308,7 +308,9 @@ impl Shared {
                     seconds.observe(watch.seconds());
                 }
             }
-            Err(error) => tracing::warn!(%error, "no snapshot: the next start replays more"),
+            Err(error) => {
+                tracing::warn!(%error, "a snapshot could not be written: the next start replays more")
+            }
         }
     }
 

@@ -463,7 +463,7 @@ impl Scan<'_> {
 
     /// Makes zeros of what a crash left, so that the next record is written over zeros.
     fn wipe(&self, path: &Path, sector: u32, sectors: u32) -> Result<(), StoreError> {
-        tracing::warn!(path = %path.display(), sector, sectors, "dropping a block that was cut short");
+        tracing::warn!(path = %path.display(), sector, sectors, "drops a block that was cut short");
         let at = u64::from(sector) * SECTOR as u64;
         File::options()
             .write(true)

@@ -129,7 +129,7 @@ pub(super) fn read(directory: &Path, chain: &ChainId, seed: [u64; 2]) -> Option<
     match read_sections(sections, seed) {
         Ok(snapshot) => Some(snapshot),
         Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "leaving a damaged snapshot aside");
+            tracing::warn!(path = %path.display(), %error, "leaves a damaged snapshot aside");
             None
         }
     }

@@ -97,7 +97,7 @@ impl Known {
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "it cannot be read".to_owned(),
             };
-            tracing::warn!(path = %path.display(), why, "making the register of rows again");
+            tracing::warn!(path = %path.display(), why, "makes the register of rows again");
         }
         remove(path)?;
         if note.exists() {

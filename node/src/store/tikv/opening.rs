@@ -48,8 +48,8 @@ pub(super) fn name_what_is_left(all: &InTikv, volume: &str) -> Result<(), StoreE
             let volume =
                 String::from_utf8_lossy(key.split(|byte| *byte == b'/').next().unwrap_or(&[]));
             tracing::warn!(
-                keys = format!("{name}{volume}/"),
-                "keys of a volume that this validator had before; they may be removed"
+                prefix = format!("{name}{volume}/"),
+                "keys of a volume that this validator had before: they may be removed"
             );
         }
     }
@@ -114,7 +114,7 @@ impl Shared {
                     self.known.learn(rows.iter().map(|(key, _)| &key[..]), height)?;
                 }
                 Err(error @ StoreError::Corrupt { .. }) => {
-                    tracing::error!(%error, "its rows are not known until a peer has given it");
+                    tracing::error!(%error, height = height.0, "the rows of a block are not known until a peer has given it");
                     self.is_damaged(height);
                     self.known.miss(height)?;
                 }
@@ -122,7 +122,7 @@ impl Shared {
             }
             if said.elapsed() >= PROGRESS_EVERY {
                 said = Stopwatch::start();
-                tracing::info!(%height, of = to, "making the register of rows again");
+                tracing::info!(height = height.0, to, "makes the register of rows again");
             }
         }
         if from <= to { self.known.sync() } else { Ok(()) }
@@ -157,8 +157,8 @@ impl Shared {
             return Ok(());
         }
         tracing::warn!(
-            keys = self.vault.name(),
-            "rows were damaged: comparing all with the blocks"
+            prefix = self.vault.name(),
+            "rows were damaged: compares all with the blocks"
         );
         self.scrub(true)?;
         fs::remove_file(note).map_err(trouble("removing", note))
@@ -219,7 +219,7 @@ impl Choice<'_> {
 
     /// The tip to go on from.
     fn choose(&self, there: Option<&Seal>, pinned: Option<&Seal>) -> Result<Seal, StoreError> {
-        let keys = self.vault.name();
+        let prefix = self.vault.name();
         let genesis = Seal::genesis(self.genesis.chain());
         let behind = match (there, pinned) {
             (_, None) => false,
@@ -234,8 +234,11 @@ impl Choice<'_> {
             self.vault.suspect();
             let (expected, found) = (pinned.tip.height, there.map(|there| there.tip.height));
             tracing::error!(
-                keys, %expected, ?found,
-                "STORE_ROLLED_BACK: TiKV does not have the tip that this validator pinned"
+                code = "STORE_ROLLED_BACK",
+                prefix,
+                expected = expected.0,
+                found = found.map(|height| height.0),
+                "TiKV does not have the tip that this validator pinned"
             );
         }
         let order = if behind { [pinned, there] } else { [there, pinned] };
@@ -246,9 +249,9 @@ impl Choice<'_> {
         }
         if order.iter().any(Option::is_some) {
             tracing::error!(
-                keys,
-                "STORE_ROLLED_BACK: no tip has its blocks in TiKV: starting over from genesis, \
-                 with the blocks of peers"
+                code = "STORE_ROLLED_BACK",
+                prefix,
+                "no tip has its blocks in TiKV: starting over from genesis, with the blocks of peers"
             );
         }
         Ok(genesis)
@@ -263,7 +266,7 @@ impl Choice<'_> {
                 Ok(block) if height < tip || block.header.id() == seal.tip.block => {}
                 Ok(_) => return Ok(false),
                 Err(error @ StoreError::Corrupt { .. }) => {
-                    tracing::error!(%error, "a block is not there");
+                    tracing::error!(%error, height = height.0, "a block below the tip is not there");
                     return Ok(false);
                 }
                 Err(error) => return Err(error),

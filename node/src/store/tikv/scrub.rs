@@ -64,7 +64,7 @@ impl Findings {
     }
 
     fn name(&mut self, finding: String) {
-        tracing::error!(finding, "STORE_DAMAGED");
+        tracing::error!(code = "STORE_DAMAGED", finding, "a row is not as its block says");
         if self.named.len() < NAMED_MAX {
             self.named.push(finding);
         }
@@ -83,9 +83,16 @@ impl Shared {
         while self.wait(self.options.scrub_every) {
             match self.scrub(false) {
                 Ok(findings) if findings.is_clean() => {
-                    tracing::info!(blocks = findings.blocks, "all rows are as they should be");
+                    tracing::info!(blocks = findings.blocks, "all rows are as their blocks say");
                 }
-                Ok(findings) => tracing::error!(?findings, "STORE_DAMAGED"),
+                Ok(findings) => tracing::error!(
+                    code = "STORE_DAMAGED",
+                    blocks = findings.blocks,
+                    damaged = findings.damaged.len(),
+                    rewritten = findings.rewritten,
+                    removed = findings.removed,
+                    "not all rows are as their blocks say"
+                ),
                 Err(error) => tracing::warn!(%error, "rows were not compared"),
             }
         }
@@ -316,7 +323,7 @@ impl Shared {
         self.known.learn(rows.iter().map(|(key, _)| &key[..]), Height(0))?;
         self.known.found(header.height);
         self.damaged.lock().remove(&header.height);
-        tracing::warn!(height = %header.height, "a damaged block was written again");
+        tracing::warn!(height = header.height.0, "a damaged block was written again");
         Ok(())
     }
 }

@@ -197,7 +197,7 @@ impl Vault {
     /// Leaves a note for the next start, which looks at all rows.
     pub(super) fn suspect(&self) {
         if let Err(error) = fs::write(&self.note, b"") {
-            tracing::warn!(%error, "no note of a damaged row could be left");
+            tracing::warn!(%error, "a note of a damaged row could not be left");
         }
     }
 

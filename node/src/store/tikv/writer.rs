@@ -106,6 +106,7 @@ impl Shared {
 
     /// Does something again and again while TiKV is away; whether it is done.
     fn insist(&self, doing: &'static str, write: impl Fn() -> Result<(), StoreError>) -> bool {
+        let mut said = false;
         loop {
             let error = match write() {
                 Ok(()) => return true,
@@ -123,7 +124,9 @@ impl Shared {
                 self.changed.notify_all();
                 return false;
             }
-            tracing::warn!(%error, doing, "trying again");
+            if !std::mem::replace(&mut said, true) {
+                tracing::warn!(%error, doing, "rows cannot be written: tries again");
+            }
             self.ending.wait_for(&mut work, PAUSE);
         }
     }

@@ -94,9 +94,12 @@ impl Index {
             match catch_unwind(AssertUnwindSafe(|| Self::try_open(path, chain))) {
                 Ok(Ok(opened)) => return Ok(opened),
                 Ok(Err(error)) => {
-                    tracing::warn!(path = %path.display(), %error, "making the index again");
+                    tracing::warn!(path = %path.display(), why = %error, "makes the index again");
                 }
-                Err(_) => tracing::warn!(path = %path.display(), "making the index again"),
+                Err(_) => {
+                    let why = "it cannot be read";
+                    tracing::warn!(path = %path.display(), why, "makes the index again");
+                }
             }
         }
         Ok((Self::reset(path, chain)?, None))
