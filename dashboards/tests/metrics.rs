@@ -65,7 +65,9 @@ fn documents_name_metrics_that_are_there() {
     let mut seen = 0;
     for folder in documents {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            if entry.path().extension().is_none_or(|end| end != "md") {
+            // The changelog names what was.
+            let history = entry.file_name() == "CHANGELOG.md";
+            if history || entry.path().extension().is_none_or(|end| end != "md") {
                 continue;
             }
             let text = fs::read_to_string(entry.path()).unwrap();

@@ -15,7 +15,7 @@ pub(super) fn row() -> Row {
 
 fn blocks() -> Vec<Panel> {
     vec![
-        Panel::lines("Block interval", Unit::Seconds, "Between one stored block and the next. Under load it is what the configuration asks for; longer means rounds that fail (*Rounds*) or a slow decision.")
+        Panel::lines("Block interval", Unit::Seconds, "Between one stored block and the next. A block is made as soon as there is something for it, so it is long where there is little to do; long under load means rounds that fail (*Rounds*) or a slow *Decision*.")
             .ask("half within", quantile("0.5", "cairn_block_interval_seconds"))
             .ask("99 % within", quantile("0.99", "cairn_block_interval_seconds")),
         Panel::lines("Decision", Unit::Seconds, "From a proposal being seen to its block being decided: two rounds of votes. It grows with the distance between validators, and when a quorum is slow to execute or to vote.")
@@ -40,7 +40,7 @@ fn votes() -> Vec<Panel> {
             .query(Query::new("{{validator}}", "max by (validator) (rate(cairn_votes_missing_total{@}[$__rate_interval]))").quiet("only when votes are missing")),
         Panel::stack("Proposals, by outcome", Unit::ASecond, "Proposals that validators examined. *missing*: its transactions were not here yet, which only delays. *invalid*: a proposer and this validator come to different results: keep their logs, this is a fault or an attack.")
             .ask("{{outcome}}", rate_by("outcome", "cairn_proposals_total")),
-        Panel::lines("Evidence and refused signatures", Unit::Count, "Two different votes or proposals of one validator for one round, and signatures that a validator refused to give because it had signed something else. Anything but 0: a key is used twice. Stop the validator whose key it is.")
+        Panel::lines("Evidence and refused signatures", Unit::Count, "Two different votes or proposals of one validator for one round, and signatures that a validator refused to give because it had signed something else (it ends with that). Anything but 0: a key is used twice. Stop the validator whose key it is.")
             .query(Query::new("two {{kind}}", "sum by (kind) (increase(cairn_evidence_total{@}[$__rate_interval]))").quiet(AFTER_TROUBLE))
             .ask("refused to sign twice", "sum(increase(cairn_double_sign_refusals_total{@}[$__rate_interval]))"),
         Panel::states("May vote", &[(0, "does not vote", "orange"), (1, "votes", "green")], "Which validator may sign. After a start it first catches up; one that stays without a vote says why in its /status.")

@@ -18,7 +18,7 @@ pub(super) fn row() -> Row {
                 .ask("{{class}}", rate_by("class", "cairn_fsync_seconds_count")),
             Panel::lines("Data", Unit::Bytes, "What each validator's data folder takes. It only grows; how fast says when the volume must grow, too.")
                 .ask(VALIDATOR, each("cairn_data_bytes")),
-            Panel::lines("Disk, share used", Unit::Share, "How full the file system under the data folder is. A validator ends in good time before its disk is full (exit code 14): enlarge the volume above 80 %.")
+            Panel::lines("Disk, share used", Unit::Share, "How full the file system under the data folder is. A validator whose disk is full ends with exit code 14, and keeps what it has: enlarge the volume before, at 80 %.")
                 .most(1.0)
                 .steps(rising(0.8, 0.9))
                 .ask(VALIDATOR, "max by (cairndb_io_validator) (1 - cairn_data_free_bytes{@} / cairn_data_size_bytes{@})"),
