@@ -22,6 +22,18 @@ demo: $(if $(filter tikv,$(BACKEND)),tikv-build) ## Starts a federation of four 
 	@cargo build --release --quiet --locked --bin cairn --package cairn-node $(if $(filter tikv,$(BACKEND)),--features tikv)
 	@BACKEND=$(BACKEND) e2e/demo.sh target/release/cairn
 
+.PHONY: test-alerts
+test-alerts: # what the rules mean, by promtool: every alert fires when it should, and not when it should not
+	@promtool=$$(e2e/monitoring/prometheus.sh promtool) || { \
+	  echo "SKIPPED, not tested: the meaning of alerts, because there is no promtool" >&2; test "$$CI" != true; exit; }; \
+	cd dashboards/rules && "$$promtool" check rules cairn-validators.yaml cairn-operator.yaml one-cluster/rules.yaml && \
+	"$$promtool" test rules tests.yaml tests-of-days.yaml one-cluster/tests.yaml
+
+.PHONY: chaos
+chaos: debug ## Breaks a real federation under load and holds the alerts of a real Prometheus against it; SPEED=, ONLY=, KEEP=1. As root
+	@e2e/monitoring/chaos.py --cairn $(TARGET)/debug/cairn --operator $(TARGET)/debug/cairn-operator \
+	  $(if $(ONLY),--only $(ONLY),--report docs/alerts.md) $(if $(SPEED),--speed $(SPEED)) $(if $(KEEP),--keep)
+
 .PHONY: tikv-build
 tikv-build: # PD and stores that speak TiKV's protocol, for tests and development; some minutes, once
 	@ln -sfn "$$(e2e/tikv/build.sh | tail -n 1)" "$(TOOLS)/tikv"
@@ -40,7 +52,7 @@ crds: ## Writes the CRDs, and the copy in their chart, from the operator's types
 
 .PHONY: dashboards
 dashboards: ## Writes what is generated for those who watch: docs/metrics.md, dashboards, rules
-	UPDATE_GOLDENFILES=1 cargo test --quiet --workspace --locked --features cairn-node/tikv --test boards --test metrics
+	UPDATE_GOLDENFILES=1 cargo test --quiet --workspace --locked --features cairn-node/tikv --test boards --test metrics --test rules
 
 REGISTRY ?= ghcr.io/cairndb
 # release, or debug: which takes less time to make, and more to run.
@@ -80,7 +92,7 @@ stories-build: $(if $(filter debug,$(PROFILE)),debug)
 	@$(if $(filter debug,$(PROFILE)),,$(BUILD) --bin cairn-stories)
 
 .PHONY: test
-test: check test-images test-launcher test-rust test-dashboards test-driver test-driver-python test-openapi test-wasm test-demo test-demo-tikv test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
+test: check test-images test-alerts test-launcher test-rust test-dashboards test-driver test-driver-python test-openapi test-wasm test-demo test-demo-tikv test-planted ## Everything: checks, unit, simulation, processes, the official driver, the demo
 	@echo "make test: all passed"
 
 # As BUILD, so that nothing is built twice.

@@ -76,6 +76,17 @@ fn the_audit_shares_nothing_with_the_plan_but_its_types() {
     }
 }
 
+/// What wakes people is one list, and whoever wants rules asks for manifests.
+#[test]
+fn rules_come_to_a_cluster_by_its_manifests_alone() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&src, &mut files);
+    let users: Vec<_> =
+        files.iter().filter(|(_, text)| text.contains("cairn_dashboards")).map(|(path, _)| path).collect();
+    assert!(users.len() == 1 && users[0].ends_with("objects/monitoring.rs"), "{users:?}");
+}
+
 /// Making them is most of what a pass over an unchanged cluster costs, and there are five hundred clusters.
 #[test]
 fn a_plan_makes_a_clusters_manifests_once() {

@@ -17,6 +17,8 @@ const RENDERED: &[(&str, &str, &[&str])] = &[
     ("operator-monitored", "cairn-operator", &[
         "--set", "serviceMonitor.enabled=true", "--set", "serviceMonitor.labels.release=prometheus",
         "--api-versions", "monitoring.coreos.com/v1/ServiceMonitor",
+        "--set", "prometheusRule.enabled=true", "--set", "prometheusRule.labels.release=prometheus",
+        "--api-versions", "monitoring.coreos.com/v1/PrometheusRule",
         "--set", "image.digest=sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
         "--set", "admissionPolicies.enabled=false", "--set", "priorityClassName=system-cluster-critical",
     ]),
@@ -110,6 +112,8 @@ fn values_that_make_no_sense_are_refused_with_what_would_be_fine() {
         ("cairn-operator", &["--set", "dashboards.enable=true"], "enable"),
         ("cairn-operator", &["--set", "dashboards.labels.grafana_dashboard=1"], "Expected: string"),
         ("cairn-operator", &["--set", "dashboards.namespace=Grafana"], "dashboards.namespace"),
+        ("cairn-operator", &["--set", "prometheusRule.enabled=true"], "the CRD PrometheusRule"),
+        ("cairn-operator", &["--set", "prometheusRule.label=x"], "label"),
         ("cairn-cluster",  &["--set", "preset=large"], "\"dev\", \"production\", \"tikv\", \"none\""),
         ("cairn-cluster",  &["--set", "preset=none"], "name at least one"),
         ("cairn-cluster",  &["--set", "preset=tikv"], "set spec.tikv.pdEndpoints"),
