@@ -76,16 +76,13 @@ impl Client {
 
     pub(super) fn with(settings: Settings) -> Result<Self, Failure> {
         let Settings { urls, ca, api_key } = settings;
-        let mut tls = TlsConfig::builder();
-        if let Some(path) = &ca {
-            tls = tls.root_certs(authorities(path)?);
-        }
+        let tls = tls(ca.as_deref())?;
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .user_agent(concat!("cairn/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(CONNECT))
-            .tls_config(tls.build())
+            .tls_config(tls)
             .build();
         let authorization = api_key.map(|key| format!("Bearer {}", key.0));
         if authorization.as_ref().is_some_and(|text| !text.bytes().all(|b| (32..127).contains(&b)))
@@ -239,6 +236,15 @@ pub(super) enum Stopped {
     Trouble(String),
     /// It will not.
     Refused(Failure),
+}
+
+/// Whom to trust: the authorities of a file, or the public ones.
+pub(super) fn tls(ca: Option<&Path>) -> Result<TlsConfig, Failure> {
+    let tls = TlsConfig::builder();
+    Ok(match ca {
+        Some(path) => tls.root_certs(authorities(path)?).build(),
+        None => tls.build(),
+    })
 }
 
 /// The certificates of a file.

@@ -19,6 +19,7 @@ mod query;
 mod status;
 #[cfg(test)]
 mod stub;
+mod top;
 mod transactions;
 mod verify;
 mod watch;
@@ -106,6 +107,8 @@ enum Command {
     Watch(watch::Arguments),
     /// Show how far validators are
     Status(status::Arguments),
+    /// Show a federation on one screen: who votes, how fast, what is in the way
+    Top(top::Arguments),
     /// Write a stopped validator's whole ledger into a file
     Export(ledger::Export),
     /// Make a validator's data directory out of an exported ledger
@@ -174,6 +177,7 @@ fn carry_out(command: Command, context: &Context) -> Result<Printed, Failure> {
         Command::Asset(command) => asset::run(command, context),
         Command::Transactions(command) => transactions::run(&command, context),
         Command::Status(arguments) => status::run(&arguments, context),
+        Command::Top(arguments) => top::run(&arguments, context),
         Command::Query(command) => query::run(&command, context),
         Command::Watch(arguments) => watch::run(&arguments, context),
         Command::Export(arguments) => ledger::export(&arguments),
@@ -237,6 +241,12 @@ mod tests {
             ("cairn watch --from 3:1 --operation create --operation TRANSFER",   true,  "two kinds"),
             ("cairn watch --events votes",                                       false, "no such events"),
             ("cairn status --url http://a --url http://b --ca c.pem --api-key k", true, "several"),
+            ("cairn top --admin 127.0.0.1:9986,[::1]:1 --admin http://a:2/ --interval 0.5", true, "three of them"),
+            ("cairn top --once --output json",                                   true,  "those of cairn dev"),
+            ("cairn top --admin localhost",                                      false, "at which port?"),
+            ("cairn top --interval 0",                                           false, "all the time"),
+            ("cairn top --interval 3601",                                        false, "never"),
+            ("cairn top --interval NaN",                                         false, "when?"),
             ("cairn export --config c --out -",                                  true,  "into a pipe"),
             ("cairn import f --genesis g --data d",                              true,  "the least"),
             ("cairn import f --data d",                                          false, "whom to trust?"),

@@ -201,10 +201,15 @@ impl Profile {
             (true, true) => vec![DEFAULT_URL.to_owned()],
         };
         let Connection { url: _, ca, api_key } = connection;
-        let ca = ca.clone().filter(|path| !path.as_os_str().is_empty());
         let api_key = api_key.clone().filter(|key| !key.0.is_empty());
-        let ca = ca.or_else(|| self.ca.clone());
-        Ok(Settings { urls, ca, api_key: api_key.or_else(|| self.api_key.clone()) })
+        let api_key = api_key.or_else(|| self.api_key.clone());
+        Ok(Settings { urls, ca: self.ca(ca.as_deref()), api_key })
+    }
+
+    /// The certificate authority that was named, or that of the profile.
+    pub(super) fn ca(&self, named: Option<&Path>) -> Option<PathBuf> {
+        let named = named.filter(|path| !path.as_os_str().is_empty());
+        named.map(Path::to_owned).or_else(|| self.ca.clone())
     }
 
     /// The files of the keys that sign.

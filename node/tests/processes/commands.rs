@@ -11,8 +11,8 @@ use cairn_ledger::{ids::TransactionId, signature::SigningKey};
 use serde_json::Value;
 
 use super::{
-    client::{asset, id_of},
-    federation::{Federation, Scratch, until},
+    client::{Load, asset, id_of},
+    federation::{Federation, Node, Scratch, until},
 };
 
 /// A shell without any profile or variables of whoever runs the tests.
@@ -302,6 +302,47 @@ fn a_ledger_goes_out_and_comes_in_and_its_validator_follows() {
     assert!(cut.status.code() == Some(1) && said.contains("nothing was imported"), "{said}");
     let left = ["cut", "cut.importing"].map(|name| shell.home.join(name).exists());
     assert_eq!(left, [false, false]);
+    federation.nothing_alarming();
+}
+
+#[test]
+fn a_federation_is_seen_at_its_admin_ports() {
+    let mut federation = Federation::start("top", 4);
+    let shell = Shell::at(&federation.scratch.0, federation.nodes[0].api);
+    let admin = |node: &Node| format!("127.0.0.1:{}", node.admin);
+    let admins: Vec<String> = federation.nodes.iter().map(admin).collect();
+    let admins = admins.join(",");
+    assert!(shell.fails(2, &["top", "--admin", &admins]).contains("--once"), "no terminal");
+
+    let once = ["top", "--admin", &admins, "--once", "--interval", "0.2"];
+    let load = Load::start(&federation.ports(), 2);
+    let seen = until("transactions are seen to be committed", || {
+        let seen = shell.value(&once);
+        let committed = seen["federation"]["committed_per_second"].as_f64()?;
+        (committed > 0.0 && seen["blocks"][0]["committed"].as_u64()? > 0).then_some(seen)
+    });
+    load.stop();
+    let all = &seen["federation"];
+    assert_eq!((&all["name"], &all["answering"]), (&"top".into(), &4.into()), "{all}");
+    assert_eq!((&all["quorum"], &all["quorum_answers"]), (&true.into(), &true.into()), "{all}");
+    assert_eq!(all["chain_id"], federation.genesis.chain().to_string().as_str());
+    assert!(all["commit_p99_seconds"].as_f64() > Some(0.0), "{all}");
+    for (node, row) in federation.nodes.iter().zip(seen["validators"].as_array().unwrap()) {
+        assert_eq!((text(row, "validator"), text(row, "admin")), (&*node.name, &*admin(node)));
+        assert!(row["height"].as_u64() > Some(0) && row["resident_bytes"].as_u64() > Some(0));
+        assert!(row["metrics_error"].is_null(), "{row}");
+    }
+
+    // One that is gone is named, and does not keep the others from answering.
+    federation.nodes[3].kill();
+    let seen = shell.value(&once);
+    let row = &seen["validators"][3];
+    assert_eq!((text(row, "validator"), text(row, "state")), ("validator-3", "not_answering"));
+    assert_eq!(text(row, "because"), "connection refused");
+    let named: Value = serde_json::from_str(r#"["validator-3"]"#).unwrap();
+    assert_eq!(seen["federation"]["not_heard"], named);
+    federation.nodes[2].kill();
+    assert!(shell.fails(1, &once).contains("no quorum answers: 2 of 4 validators do"));
     federation.nothing_alarming();
 }
 

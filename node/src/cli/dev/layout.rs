@@ -47,6 +47,12 @@ pub(super) struct Home {
     first_port: u16,
 }
 
+/// How many validators there are where nobody says.
+const VALIDATORS: u16 = 4;
+
+/// The first port where nobody says.
+pub(super) const BASE_PORT: u16 = 9984;
+
 /// Ports of one validator, and the distance to the next one's.
 const PORTS: [&str; 4] = ["API", "second WebSocket port", "admin", "mesh"];
 const PORT_STEP: u16 = 10;
@@ -78,6 +84,12 @@ pub(super) fn homes(directory: &Path, validators: u16, base_port: u16) -> Vec<Ho
     (0..validators).map(|index| Home::new(directory, index, base_port)).collect()
 }
 
+/// The admin ports of the validators where nobody says anything.
+pub(in crate::cli) fn admin_ports() -> Vec<u16> {
+    let homes = homes(Path::new(""), VALIDATORS, BASE_PORT);
+    homes.iter().map(|home| home.ports()[2].1).collect()
+}
+
 fn genesis_file(directory: &Path) -> PathBuf {
     directory.join("genesis.json")
 }
@@ -90,7 +102,7 @@ fn member_key_file(directory: &Path, name: &str) -> PathBuf {
 pub(super) fn count(directory: &Path, plan: &Plan<'_>) -> Result<u16, Failure> {
     let path = genesis_file(directory);
     if !path.exists() {
-        return Ok(plan.validators.unwrap_or(4));
+        return Ok(plan.validators.unwrap_or(VALIDATORS));
     }
     let genesis = genesis::read(&path)?;
     let founded = u16::try_from(genesis.validators().len()).unwrap_or(u16::MAX);
@@ -319,6 +331,7 @@ mod tests {
             assert_eq!(config.name, format!("validator-{at}"));
             assert_eq!(usize::from(config.listen.api.port()), 9984 + 10 * at);
             assert_eq!(usize::from(config.listen.mesh.port()), 9987 + 10 * at);
+            assert_eq!(config.listen.admin.port(), admin_ports()[at]);
             assert_eq!(config.peers.len(), 3);
             let named = genesis.validators().iter().find(|v| v.name == config.name).unwrap();
             let member = keys::read(&config.member_key).unwrap().public();

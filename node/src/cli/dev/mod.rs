@@ -9,6 +9,7 @@ use std::{fs::File, net::TcpListener, path::PathBuf};
 use clap::Args;
 use serde_json::json;
 
+pub(super) use self::layout::admin_ports;
 use self::{
     layout::{Home, Plan},
     servers::Servers,
@@ -43,7 +44,7 @@ pub(super) struct Arguments {
     #[arg(long, env = "CAIRN_DEV_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
     /// First port
-    #[arg(long, default_value_t = 9984, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = layout::BASE_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     base_port: u16,
     /// Which log orders the transactions [default: raft, or what DIR was made with]
     #[arg(long, value_enum)]
