@@ -33,7 +33,10 @@ fn the_files_are_what_the_list_says() {
         ("dashboards/rules/tests.yaml", rules::tests(&whole, Of::All, Pace::Minutes)),
         ("dashboards/rules/tests-of-days.yaml", rules::tests(&whole, Of::All, Pace::Days)),
         ("dashboards/rules/one-cluster/rules.yaml", rules::file(&validators, DEMO)),
-        ("dashboards/rules/one-cluster/tests.yaml", rules::tests(&["rules.yaml"], DEMO, Pace::Minutes)),
+        (
+            "dashboards/rules/one-cluster/tests.yaml",
+            rules::tests(&["rules.yaml"], DEMO, Pace::Minutes),
+        ),
         ("docs/alerts.md", between(&read("docs/alerts.md"), "alerts", &rules::table())),
     ];
     for (file, expected) in files {
@@ -81,7 +84,10 @@ fn walk(expression: &Expr, found: &mut Vec<Asked>) {
     let mut put = |selector: &VectorSelector| {
         let equal = selector.matchers.iter().filter(|matcher| matcher.op == LabelMatchOp::Equal);
         let matchers = equal.map(|matcher| (matcher.name.clone(), matcher.value.clone()));
-        found.push((selector.name.clone().expect("a selector names its metric"), matchers.collect()));
+        found.push((
+            selector.name.clone().expect("a selector names its metric"),
+            matchers.collect(),
+        ));
     };
     match expression {
         Expr::Number(_) | Expr::String(_) => {}
@@ -145,13 +151,19 @@ fn rules_of_one_cluster_ask_for_nothing_of_another() {
 fn rules_of_all_clusters_keep_them_apart() {
     for (rule, expression) in expressions(Of::All) {
         let of_the_operator = expression.contains("cairn_operator_");
-        assert!(!expression.contains("OF") && !expression.contains("CLUSTER"), "{rule}: {expression}");
+        assert!(
+            !expression.contains("OF") && !expression.contains("CLUSTER"),
+            "{rule}: {expression}"
+        );
         assert!(
             of_the_operator || expression.contains("namespace, cairndb_io_cluster"),
             "{rule}: {expression}"
         );
         // Every way of collecting metrics has another name for it.
-        assert!(!expression.contains("pod") && !expression.contains("instance"), "{rule}: {expression}");
+        assert!(
+            !expression.contains("pod") && !expression.contains("instance"),
+            "{rule}: {expression}"
+        );
     }
 }
 
@@ -162,12 +174,24 @@ fn every_alert_was_thought_through() {
     for alert in rules::alerts() {
         let name = alert.name;
         assert!(name.starts_with("Cairn"), "{name}");
-        assert!(alert.cases.iter().any(|case| !case.fires.is_empty()), "{name} never fires in a test");
-        assert!(alert.cases.iter().any(|case| case.fires.is_empty()), "{name} always fires in its tests");
-        assert!(alert.summary.len() < 200 && !alert.summary.ends_with('.'), "{name}: {}", alert.summary);
+        assert!(
+            alert.cases.iter().any(|case| !case.fires.is_empty()),
+            "{name} never fires in a test"
+        );
+        assert!(
+            alert.cases.iter().any(|case| case.fires.is_empty()),
+            "{name} always fires in its tests"
+        );
+        assert!(
+            alert.summary.len() < 200 && !alert.summary.ends_with('.'),
+            "{name}: {}",
+            alert.summary
+        );
         assert!(alert.description.ends_with('.'), "{name}: {}", alert.description);
         // Whoever reads it in the night has to know whose ledger it is.
-        let says_where = ["namespace }}", "operator", "BlockchainCluster"].iter().any(|word| alert.summary.contains(word));
+        let says_where = ["namespace }}", "operator", "BlockchainCluster"]
+            .iter()
+            .any(|word| alert.summary.contains(word));
         assert!(says_where, "{name}: {}", alert.summary);
         let patient = alert.lasting.strip_suffix(['m', 'h']).and_then(|n| n.parse::<u32>().ok());
         assert!(patient.is_some(), "{name}: {}", alert.lasting);

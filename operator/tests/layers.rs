@@ -82,8 +82,11 @@ fn rules_come_to_a_cluster_by_its_manifests_alone() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     collect(&src, &mut files);
-    let users: Vec<_> =
-        files.iter().filter(|(_, text)| text.contains("cairn_dashboards")).map(|(path, _)| path).collect();
+    let users: Vec<_> = files
+        .iter()
+        .filter(|(_, text)| text.contains("cairn_dashboards"))
+        .map(|(path, _)| path)
+        .collect();
     assert!(users.len() == 1 && users[0].ends_with("objects/monitoring.rs"), "{users:?}");
 }
 

@@ -220,7 +220,10 @@ const QUORUM_AT_RISK: Alert = Alert {
             step: "1m",
             series: &[
                 ("cairn_voting_power{alice}", "4+0x30"),
-                ("cairn_voting_power_reachable{alice}", "3 3 4 3 3 4 3 3 4 3 3 4 3 3 4 3 3 4 3 3 4"),
+                (
+                    "cairn_voting_power_reachable{alice}",
+                    "3 3 4 3 3 4 3 3 4 3 3 4 3 3 4 3 3 4 3 3 4",
+                ),
                 ("cairn_quorum_margin{alice}", "0 0 1 0 0 1 0 0 1 0 0 1 0 0 1 0 0 1 0 0 1"),
             ],
             at: "19m",

@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{Alert, Case, Fired, Group, Of, Recorded, Recording, operator, scenes, validators, write};
+use super::{
+    Alert, Case, Fired, Group, Of, Recorded, Recording, operator, scenes, validators, write,
+};
 
 /// Where the federations of the cases are.
 const NAMESPACE: &str = "ledgers";
@@ -99,7 +101,11 @@ fn write_case(text: &mut String, alert: &Alert, case: &Case, of: Of<'_>) -> std:
     for (series, values) in case.series {
         write_series(text, series, values, of)?;
     }
-    writeln!(text, "  alert_rule_test:\n  - eval_time: {}\n    alertname: {}", case.at, alert.name)?;
+    writeln!(
+        text,
+        "  alert_rule_test:\n  - eval_time: {}\n    alertname: {}",
+        case.at, alert.name
+    )?;
     if case.fires.is_empty() {
         return Ok(());
     }
@@ -136,8 +142,16 @@ fn write_recorded(
     labels.extend(case.labels);
     let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
     let labels = labels.join(",");
-    writeln!(text, "  promql_expr_test:\n  - expr: '{name}{{{labels}}}'\n    eval_time: {}", case.at)?;
-    writeln!(text, "    exp_samples:\n    - labels: '{name}{{{labels}}}'\n      value: {}", case.value)
+    writeln!(
+        text,
+        "  promql_expr_test:\n  - expr: '{name}{{{labels}}}'\n    eval_time: {}",
+        case.at
+    )?;
+    writeln!(
+        text,
+        "    exp_samples:\n    - labels: '{name}{{{labels}}}'\n      value: {}",
+        case.value
+    )
 }
 
 /// `name{alice, more="labels"}` with all labels that Prometheus gives it.
@@ -161,7 +175,8 @@ fn spelt_out(series: &str, cluster: &str) -> String {
 
 /// The labels with which an alert arrives, but for its severity.
 fn labels(alert: &Alert, fired: &Fired) -> Vec<(&'static str, &'static str)> {
-    let of_the_operator = operator().iter().flat_map(|group| group.alerts).any(|a| a.name == alert.name);
+    let of_the_operator =
+        operator().iter().flat_map(|group| group.alerts).any(|a| a.name == alert.name);
     let mut labels = if of_the_operator {
         vec![]
     } else {
@@ -178,7 +193,8 @@ fn filled_in(sentence: &str, labels: &[(&str, &str)], value: &str) -> String {
     while let Some((before, after)) = rest.split_once("{{ ") {
         let (inside, after) = after.split_once(" }}").unwrap_or((after, ""));
         let label = inside.strip_prefix("$labels.");
-        let of = |label: &str| labels.iter().find(|(name, _)| *name == label).map_or("", |(_, v)| v);
+        let of =
+            |label: &str| labels.iter().find(|(name, _)| *name == label).map_or("", |(_, v)| v);
         filled.push_str(before);
         filled.push_str(label.map_or(value, of));
         rest = after;

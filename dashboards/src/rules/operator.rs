@@ -64,21 +64,30 @@ const OPERATOR_NO_LEADER: Alert = Alert {
         Case {
             why: "both stand by",
             step: "1m",
-            series: &[("cairn_operator_leader{a}", "1+0x4 0+0x20"), ("cairn_operator_leader{b}", "0+0x25")],
+            series: &[
+                ("cairn_operator_leader{a}", "1+0x4 0+0x20"),
+                ("cairn_operator_leader{b}", "0+0x25"),
+            ],
             at: "15m",
             fires: &[here("0")],
         },
         Case {
             why: "without the CRD nobody need lead, and another alert says so",
             step: "1m",
-            series: &[("cairn_operator_leader{a}", "0+0x20"), ("cairn_operator_crd_missing{a}", "1+0x20")],
+            series: &[
+                ("cairn_operator_leader{a}", "0+0x20"),
+                ("cairn_operator_crd_missing{a}", "1+0x20"),
+            ],
             at: "15m",
             fires: &[],
         },
         Case {
             why: "one leads",
             step: "1m",
-            series: &[("cairn_operator_leader{a}", "1+0x20"), ("cairn_operator_leader{b}", "0+0x20")],
+            series: &[
+                ("cairn_operator_leader{a}", "1+0x20"),
+                ("cairn_operator_leader{b}", "0+0x20"),
+            ],
             at: "15m",
             fires: &[],
         },
@@ -98,9 +107,15 @@ const OPERATOR_RECONCILE_ERRORS: Alert = Alert {
         Case {
             why: "a quota refuses a pod, again and again",
             step: "1m",
-            series: &[("cairn_operator_errors_total{a, kind=\"refused\"}", "0 0 0 0 0 1 1 1 1 1 2 2 2 2 2 3 3 3 3 3 4 4 4 4 4 5 5 5 5 5 6 6 6 6 6 7 7 7 7 7 8 8 8 8 8 9")],
+            series: &[(
+                "cairn_operator_errors_total{a, kind=\"refused\"}",
+                "0 0 0 0 0 1 1 1 1 1 2 2 2 2 2 3 3 3 3 3 4 4 4 4 4 5 5 5 5 5 6 6 6 6 6 7 7 7 7 7 8 8 8 8 8 9",
+            )],
             at: "44m",
-            fires: &[Fired { labels: &[("namespace", "cairn-system"), ("kind", "refused")], value: "3" }],
+            fires: &[Fired {
+                labels: &[("namespace", "cairn-system"), ("kind", "refused")],
+                value: "3",
+            }],
         },
         Case {
             why: "the API server was away for a minute",
@@ -138,7 +153,10 @@ const OPERATOR_RECONCILE_STUCK: Alert = Alert {
         Case {
             why: "many passes, each soon over",
             step: "1m",
-            series: &[("cairn_operator_pass_age_seconds{a}", "0 1 20 0 3 1 0 25 9 1 0 0 1 0 0 2 7")],
+            series: &[(
+                "cairn_operator_pass_age_seconds{a}",
+                "0 1 20 0 3 1 0 25 9 1 0 0 1 0 0 2 7",
+            )],
             at: "16m",
             fires: &[],
         },
@@ -209,7 +227,10 @@ const OPERATOR_UNDECODABLE: Alert = Alert {
         Case {
             why: "one was written for a later version",
             step: "1m",
-            series: &[("cairn_operator_clusters_undecodable{a}", "0+0x4 1+0x20"), ("cairn_operator_clusters_undecodable{b}", "0+0x4 1+0x20")],
+            series: &[
+                ("cairn_operator_clusters_undecodable{a}", "0+0x4 1+0x20"),
+                ("cairn_operator_clusters_undecodable{b}", "0+0x4 1+0x20"),
+            ],
             at: "15m",
             fires: &[here("1")],
         },
@@ -237,12 +258,18 @@ const OPERATOR_WATCH_FAILURES: Alert = Alert {
             step: "1m",
             series: &[("cairn_operator_watch_failures_total{a, kind=\"pods\"}", "0+6x60")],
             at: "40m",
-            fires: &[Fired { labels: &[("namespace", "cairn-system"), ("kind", "pods")], value: "90" }],
+            fires: &[Fired {
+                labels: &[("namespace", "cairn-system"), ("kind", "pods")],
+                value: "90",
+            }],
         },
         Case {
             why: "the API server was restarted, twice",
             step: "1m",
-            series: &[("cairn_operator_watch_failures_total{a, kind=\"pods\"}", "0+0x10 3+0x10 6+0x60")],
+            series: &[(
+                "cairn_operator_watch_failures_total{a, kind=\"pods\"}",
+                "0+0x10 3+0x10 6+0x60",
+            )],
             at: "40m",
             fires: &[],
         },

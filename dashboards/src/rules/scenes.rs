@@ -23,15 +23,30 @@ const ALWAYS: &[Course] = &[
     ("1000", &["process_start_time_seconds"]),
     ("60", &["process_open_fds"]),
     ("1048576", &["process_max_fds"]),
-    ("0", &[
-        "cairn_pending_transactions", "cairn_pending_bytes", "cairn_tls_certificate_expiry_seconds",
-        "cairn_store_damaged_rows_total",
-    ]),
+    (
+        "0",
+        &[
+            "cairn_pending_transactions",
+            "cairn_pending_bytes",
+            "cairn_tls_certificate_expiry_seconds",
+            "cairn_store_damaged_rows_total",
+        ],
+    ),
 ];
 
 /// Once it has its genesis.
 const FOUNDED: &[Course] = &[
-    ("1", &["cairn_voting", "cairn_ready", "cairn_quorum", "cairn_quorum_margin", "cairn_order_has_leader", "cairn_store_reachable"]),
+    (
+        "1",
+        &[
+            "cairn_voting",
+            "cairn_ready",
+            "cairn_quorum",
+            "cairn_quorum_margin",
+            "cairn_order_has_leader",
+            "cairn_store_reachable",
+        ],
+    ),
     ("3", &["cairn_peers_connected"]),
     ("4", &["cairn_validators", "cairn_voting_power", "cairn_voting_power_reachable"]),
     ("50000", &["cairn_pending_transactions_max"]),
@@ -43,10 +58,37 @@ const FOUNDED: &[Course] = &[
 const IDLE: &[Course] = &[
     ("500", &["cairn_height", "cairn_best_peer_height", "cairn_search_height"]),
     ("15000000000", &["cairn_data_free_bytes"]),
-    ("900", &["cairn_rounds_count", "cairn_rounds_sum", "cairn_decision_seconds_count", "cairn_commit_latency_seconds_count"]),
-    ("850", &["cairn_decision_seconds_bucket{le=\"0.5\"}", "cairn_commit_latency_seconds_bucket{le=\"1.0\"}"]),
-    ("900", &["cairn_decision_seconds_bucket{le=\"+Inf\"}", "cairn_commit_latency_seconds_bucket{le=\"+Inf\"}"]),
-    ("5000", &["cairn_fsync_seconds_count{class=\"journal\"}", "cairn_fsync_seconds_bucket{class=\"journal\",le=\"0.01\"}", "cairn_fsync_seconds_bucket{class=\"journal\",le=\"+Inf\"}"]),
+    (
+        "900",
+        &[
+            "cairn_rounds_count",
+            "cairn_rounds_sum",
+            "cairn_decision_seconds_count",
+            "cairn_commit_latency_seconds_count",
+        ],
+    ),
+    (
+        "850",
+        &[
+            "cairn_decision_seconds_bucket{le=\"0.5\"}",
+            "cairn_commit_latency_seconds_bucket{le=\"1.0\"}",
+        ],
+    ),
+    (
+        "900",
+        &[
+            "cairn_decision_seconds_bucket{le=\"+Inf\"}",
+            "cairn_commit_latency_seconds_bucket{le=\"+Inf\"}",
+        ],
+    ),
+    (
+        "5000",
+        &[
+            "cairn_fsync_seconds_count{class=\"journal\"}",
+            "cairn_fsync_seconds_bucket{class=\"journal\",le=\"0.01\"}",
+            "cairn_fsync_seconds_bucket{class=\"journal\",le=\"+Inf\"}",
+        ],
+    ),
     ("70", &["cairn_http_requests_total{route=\"v2/transactions\",status=\"202\"}"]),
     ("2", &["cairn_http_requests_total{route=\"v2/transactions\",status=\"503\"}"]),
 ];
@@ -56,12 +98,28 @@ const BUSY: &[Course] = &[
     ("500+120", &["cairn_height", "cairn_best_peer_height"]),
     ("400+120", &["cairn_search_height"]),
     ("15000000000+0", &["cairn_data_free_bytes"]),
-    ("0+120", &["cairn_rounds_count", "cairn_decision_seconds_count", "cairn_decision_seconds_bucket{le=\"+Inf\"}"]),
+    (
+        "0+120",
+        &[
+            "cairn_rounds_count",
+            "cairn_decision_seconds_count",
+            "cairn_decision_seconds_bucket{le=\"+Inf\"}",
+        ],
+    ),
     ("0+132", &["cairn_rounds_sum"]),
     ("0+119", &["cairn_decision_seconds_bucket{le=\"0.5\"}"]),
-    ("0+40000", &["cairn_commit_latency_seconds_count", "cairn_commit_latency_seconds_bucket{le=\"+Inf\"}"]),
+    (
+        "0+40000",
+        &["cairn_commit_latency_seconds_count", "cairn_commit_latency_seconds_bucket{le=\"+Inf\"}"],
+    ),
     ("0+39500", &["cairn_commit_latency_seconds_bucket{le=\"1.0\"}"]),
-    ("0+600", &["cairn_fsync_seconds_count{class=\"journal\"}", "cairn_fsync_seconds_bucket{class=\"journal\",le=\"+Inf\"}"]),
+    (
+        "0+600",
+        &[
+            "cairn_fsync_seconds_count{class=\"journal\"}",
+            "cairn_fsync_seconds_bucket{class=\"journal\",le=\"+Inf\"}",
+        ],
+    ),
     ("0+598", &["cairn_fsync_seconds_bucket{class=\"journal\",le=\"0.01\"}"]),
     ("0+10000", &["cairn_http_requests_total{route=\"v2/transactions\",status=\"202\"}"]),
     ("0+1", &["cairn_http_requests_total{route=\"v2/transactions\",status=\"503\"}"]),
@@ -69,15 +127,28 @@ const BUSY: &[Course] = &[
 ];
 
 /// Before that: everything that is not known is 0, except that there is no quorum.
-const FOUNDING: &[Course] = &[
-    ("0", &[
-        "cairn_voting", "cairn_ready", "cairn_quorum", "cairn_order_has_leader", "cairn_store_reachable",
-        "cairn_peers_connected", "cairn_validators", "cairn_voting_power", "cairn_voting_power_reachable",
-        "cairn_quorum_margin", "cairn_pending_transactions_max", "cairn_pending_bytes_max",
-        "cairn_data_size_bytes", "cairn_data_free_bytes", "cairn_height", "cairn_best_peer_height",
+const FOUNDING: &[Course] = &[(
+    "0",
+    &[
+        "cairn_voting",
+        "cairn_ready",
+        "cairn_quorum",
+        "cairn_order_has_leader",
+        "cairn_store_reachable",
+        "cairn_peers_connected",
+        "cairn_validators",
+        "cairn_voting_power",
+        "cairn_voting_power_reachable",
+        "cairn_quorum_margin",
+        "cairn_pending_transactions_max",
+        "cairn_pending_bytes_max",
+        "cairn_data_size_bytes",
+        "cairn_data_free_bytes",
+        "cairn_height",
+        "cairn_best_peer_height",
         "cairn_search_height",
-    ]),
-];
+    ],
+)];
 
 /// All of them.
 pub(super) fn scenes() -> Vec<Scene> {
@@ -88,13 +159,18 @@ pub(super) fn scenes() -> Vec<Scene> {
         scene("a federation that waits for its genesis", federation(&[ALWAYS, FOUNDING], &lasting)),
         scene(
             "a federation that was just started",
-            federation(&[ALWAYS, FOUNDED, BUSY], &|_, course| format!("_x{} {course}x20", MINUTES - 20)),
+            federation(&[ALWAYS, FOUNDED, BUSY], &|_, course| {
+                format!("_x{} {course}x20", MINUTES - 20)
+            }),
         ),
         scene(
             "a federation that was suspended: its pods, and so its targets, are gone",
             federation(&[ALWAYS, FOUNDED, IDLE], &|_, course| format!("{course}x20 stale")),
         ),
-        scene("an update, one validator after the other", federation(&[ALWAYS, FOUNDED, BUSY], &updated)),
+        scene(
+            "an update, one validator after the other",
+            federation(&[ALWAYS, FOUNDED, BUSY], &updated),
+        ),
         scene("an operator of two replicas", operator()),
     ]
 }

@@ -22,7 +22,8 @@ pub(super) fn recordings() -> Vec<Recording> {
     };
     // A bound is written `1` or `1.0`, by the format in which Prometheus reads it.
     let slow = |window: &str| {
-        let all = format!("sum by (CLUSTER) (rate(cairn_commit_latency_seconds_count{{OF}}[{window}]))");
+        let all =
+            format!("sum by (CLUSTER) (rate(cairn_commit_latency_seconds_count{{OF}}[{window}]))");
         let soon = format!(
             "sum by (CLUSTER) (rate(cairn_commit_latency_seconds_bucket{{OF, le=~\"1|1\\\\.0\"}}[{window}]))"
         );
@@ -50,8 +51,14 @@ const ERRORS: &[Recorded] = &[
     Recorded {
         step: "1m",
         series: &[
-            ("cairn_http_requests_total{alice, route=\"v2/transactions\", status=\"202\"}", "0+90x20"),
-            ("cairn_http_requests_total{alice, route=\"v2/transactions\", status=\"503\"}", "0+5x20"),
+            (
+                "cairn_http_requests_total{alice, route=\"v2/transactions\", status=\"202\"}",
+                "0+90x20",
+            ),
+            (
+                "cairn_http_requests_total{alice, route=\"v2/transactions\", status=\"503\"}",
+                "0+5x20",
+            ),
             ("cairn_http_requests_total{bob, route=\"v1/transactions\", status=\"202\"}", "0+5x20"),
             ("cairn_http_requests_total{bob, route=\"v2/assets\", status=\"500\"}", "0+50x20"),
         ],
@@ -61,9 +68,10 @@ const ERRORS: &[Recorded] = &[
     },
     Recorded {
         step: "1m",
-        series: &[
-            ("cairn_http_requests_total{alice, route=\"v2/transactions\", status=\"202\"}", "0+90x20"),
-        ],
+        series: &[(
+            "cairn_http_requests_total{alice, route=\"v2/transactions\", status=\"202\"}",
+            "0+90x20",
+        )],
         at: "15m",
         labels: &[],
         value: 0.0,

@@ -119,14 +119,20 @@ const VALIDATOR_RESTARTING: Alert = Alert {
         Case {
             why: "every few minutes",
             step: "5m",
-            series: &[("process_start_time_seconds{alice}", "100 100 200 300 300 400 500 500 600 600")],
+            series: &[(
+                "process_start_time_seconds{alice}",
+                "100 100 200 300 300 400 500 500 600 600",
+            )],
             at: "45m",
             fires: &[alice("5")],
         },
         Case {
             why: "an update, and a node that was drained",
             step: "5m",
-            series: &[("process_start_time_seconds{alice}", "100 100 100 300 300 300 500 500 500 500")],
+            series: &[(
+                "process_start_time_seconds{alice}",
+                "100 100 100 300 300 300 500 500 500 500",
+            )],
             at: "45m",
             fires: &[],
         },
@@ -238,7 +244,10 @@ const VALIDATOR_NOT_VOTING: Alert = Alert {
         Case {
             why: "it catches up after a restart",
             step: "1m",
-            series: &[("cairn_voting{alice}", "0+0x5 1+0x30"), ("cairn_validators{alice}", "4+0x30")],
+            series: &[
+                ("cairn_voting{alice}", "0+0x5 1+0x30"),
+                ("cairn_validators{alice}", "4+0x30"),
+            ],
             at: "15m",
             fires: &[],
         },

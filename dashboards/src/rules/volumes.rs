@@ -224,7 +224,10 @@ const CERTIFICATE_EXPIRING: Alert = Alert {
         Case {
             why: "it lives for a week, and is renewed",
             step: "12h",
-            series: &[("cairn_tls_certificate_expiry_seconds{alice}", "604800+0x9 1036800+0x9 1468800+0x9")],
+            series: &[(
+                "cairn_tls_certificate_expiry_seconds{alice}",
+                "604800+0x9 1036800+0x9 1468800+0x9",
+            )],
             at: "300h",
             fires: &[],
         },

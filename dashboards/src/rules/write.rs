@@ -86,7 +86,8 @@ pub(super) fn quoted(value: &Value) -> String {
 pub fn table() -> String {
     let mut text = String::new();
     for group in super::validators().iter().chain(&super::operator()) {
-        let _ = writeln!(text, "| {} | severity | after | meaning |\n|---|---|---|---|", group.name);
+        let _ =
+            writeln!(text, "| {} | severity | after | meaning |\n|---|---|---|---|", group.name);
         for alert in group.alerts {
             let Alert { name, severity, lasting, description, .. } = alert;
             let _ = writeln!(

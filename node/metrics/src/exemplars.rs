@@ -50,6 +50,7 @@ impl Exemplified {
     }
 
     /// Says the name of one that was counted. For one of many, the most telling: it takes a lock.
+    #[expect(clippy::disallowed_methods, reason = "a time for graphs, by which nothing is decided")]
     pub fn name(&self, value: f64, name: String) {
         if name.chars().count() > NAME_CHARS_MAX {
             return;

@@ -241,7 +241,6 @@ struct Checker {
 }
 
 impl Checker {
-    #[expect(clippy::result_large_err, reason = "a refusal is the rare case, and is moved once")]
     fn examine(&self, items: Vec<Arc<[u8]>>) -> Result<Vec<Answer>, StoreError> {
         let (watch, count) = (Stopwatch::start(), items.len());
         let answers = examine(&self.query, items);
