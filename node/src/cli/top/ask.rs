@@ -418,6 +418,7 @@ mod tests {
             (200, &genesis),
             (200, &status),
             (200, "cairn_hei"),
+            (200, &genesis),
         ]);
         let mut asker = asker(&stub.url);
         let heard = asker.ask().unwrap();

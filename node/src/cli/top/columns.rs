@@ -168,6 +168,7 @@ mod tests {
             (80,  26, "validator * state height lag round peers req/s",                                    "long names"),
             (160, 40, "validator * state height lag round peers req/s missed mem free version admin port", "all"),
             (79,  11, "validator * state height lag round peers req/s missed mem",                         "one less"),
+            (60,  11, "validator * state height lag peers req/s",                                          "by rank, not in order"),
             (40,  11, "validator * state height",                                                          "narrow"),
             (20,  11, "validator * lag",                                                                   "very narrow"),
             (5,   11, "validator",                                                                         "nothing fits but a name"),
