@@ -245,3 +245,34 @@ fn runbooks_ask_for_metrics_that_there_are() {
         }
     }
 }
+
+/// What a page tells to ask Prometheus: lines of its blocks, and calls in its text.
+fn queries(page: &str) -> Vec<String> {
+    let mut found = vec![];
+    for (at, block) in page.split("```").enumerate() {
+        if at % 2 == 1 {
+            let lines = block.strip_prefix("promql\n").into_iter().flat_map(str::lines);
+            // Behind them is what they say.
+            found.extend(lines.filter_map(|line| line.split("   #").next()).map(str::to_owned));
+        } else {
+            let spans = block.split('`').skip(1).step_by(2);
+            let asks = |span: &&str| {
+                span.contains("cairn_") && span.contains('(') && !span.starts_with("curl")
+            };
+            found.extend(spans.filter(asks).map(str::to_owned));
+        }
+    }
+    found
+}
+
+#[test]
+fn what_runbooks_tell_to_ask_can_be_asked() {
+    let mut seen = 0;
+    for alert in rules::alerts() {
+        for query in queries(&read(&format!("docs/runbooks/{}.md", alert.name))) {
+            seen += 1;
+            assert!(!asked(&query).is_empty(), "{}: {query}", alert.name);
+        }
+    }
+    assert!(seen > 40, "only {seen} queries were found");
+}

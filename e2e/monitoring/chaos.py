@@ -467,8 +467,8 @@ class Chaos:
         operator, processes = self.operator, self.processes
         operator.cluster("first", "gold")
         self.play(
-            "operator", "the operator is killed",
-            [(lambda: processes.end(operator.process, signal.SIGKILL), {"CairnOperatorDown"})],
+            "operator", "the operator is stopped",
+            [(lambda: processes.end(operator.process), {"CairnOperatorDown"})],
             lambda: (operator.start(), operator.leads()))
         self.play(
             "rival", "a second BlockchainCluster asks for the TiKV prefix of the first",
