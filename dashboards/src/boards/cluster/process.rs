@@ -3,7 +3,7 @@
 use crate::boards::{
     Panel, Query, Row,
     board::Unit,
-    promql::{VALIDATOR, each, rate_of_each},
+    promql::{VALIDATOR, each, rate_by, rate_of_each},
 };
 
 pub(super) fn row() -> Row {
@@ -24,6 +24,9 @@ pub(super) fn row() -> Row {
             Panel::lines("Open files, share of the most", Unit::Share, "Open files and connections, of those that the process may have. Near 100 %, connections are refused: raise the limit (LimitNOFILE, or the container's).")
                 .most(1.0)
                 .ask(VALIDATOR, "max by (cairndb_io_validator) (process_open_fds{@} / process_max_fds{@})"),
+            Panel::lines("Spans dropped, by reason", Unit::ASecond, "Spans of traces that no collector got. *unreachable* and *refused*: look at the collector, and at [traces] in the configuration; *busy* and *queue_full*: more is followed than can be sent, lower `sample`. The ledger does not wait for them.")
+                .sized(24, 6)
+                .query(Query::new("{{reason}}", rate_by("reason", "cairn_spans_dropped_total")).quiet("only where traces are sent, and some are lost")),
         ],
     )
 }
