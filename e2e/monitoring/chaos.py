@@ -173,6 +173,14 @@ class Federation:
 
     def stop(self, index, how=signal.SIGTERM):
         self.processes.end(self.running.pop(index), how)
+        # What was started around it may end first.
+        until(f"validator-{index} has ended", lambda: not self.answers(index))
+
+    def answers(self, index):
+        try:
+            return get(self.port(index, 2), "/livez")[0] == 200
+        except OSError:
+            return False
 
     def ready(self, index):
         try:
@@ -234,9 +242,10 @@ class Load:
 class Prometheus:
     """A real one, with the real rules."""
 
-    def __init__(self, processes, folder, federation, speed):
+    def __init__(self, processes, folder, federation, operator, speed):
         rules = os.path.join(ROOT, "dashboards/rules")
-        for name in ("cairn-validators.yaml", "cairn-operator.yaml"):
+        # Where no operator is meant to be, none is missed.
+        for name in ["cairn-validators.yaml"] + ["cairn-operator.yaml"] * (operator is not None):
             with open(os.path.join(rules, name)) as file, open(os.path.join(folder, name), "w") as out:
                 out.write(hastened(file.read(), speed))
         config = {
@@ -357,8 +366,10 @@ class Chaos:
         self.operator = None
         if os.path.exists(os.path.join(tools, "stamp")) and os.path.exists(flags.operator):
             self.operator = Operator(self.processes, flags.operator, tools, self.folder)
+        else:
+            say("SKIPPED, not tested: the operator's alerts, because its API server is not built (make kubernetes-build)")
         self.load = Load(self.federation, flags.cairn, self.folder)
-        self.prometheus = Prometheus(self.processes, self.folder, self.federation, flags.speed)
+        self.prometheus = Prometheus(self.processes, self.folder, self.federation, self.operator, flags.speed)
 
     def quiet(self, doing):
         """Nothing fires, and nothing comes for a while."""
@@ -449,9 +460,9 @@ class Chaos:
             "partition", "one is cut off from the others; Prometheus and clients reach it",
             [(self.cut, {f"CairnPeersMissing {victim}", "CairnQuorumAtRisk"} | errors)], self.mend)
         self.play(
-            "slow-disk", "every sync of one validator's disk takes 0.7 s longer",
-            [(self.slow_disk, {f"CairnDiskSlow {victim}", "CairnCommitLatencyBurnSlow"})],
-            lambda: (federation.stop(VICTIM, signal.SIGKILL), self.again(VICTIM)))
+            "slow-disk", "one in twenty syncs of one validator's disk takes 0.7 s longer",
+            [(self.slow_disk, {f"CairnDiskSlow {victim}"})],
+            lambda: (federation.stop(VICTIM), self.again(VICTIM)))
         self.play(
             "full-disk", "the disk of one fills, and then is full",
             [(lambda: self.fill(0.06), {f"CairnDiskAlmostFull {victim}"}),
@@ -497,8 +508,9 @@ class Chaos:
         self.federation.follower(VICTIM)
         self.federation.stop(VICTIM)
         calls = "fdatasync,fsync,sync_file_range"
+        late = f"inject={calls}:delay_exit=700000:when=20+20"
         self.federation.start(VICTIM, around=(
-            "strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e", f"inject={calls}:delay_exit=700000"))
+            "strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e", late))
 
     def fill(self, share):
         """Leaves so much of the disk; when that is nothing, what is written from now on is large, so that the end comes."""
