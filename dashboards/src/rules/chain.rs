@@ -279,6 +279,32 @@ const CHAIN_STALLED: Alert = Alert {
             fires: &[],
         },
         Case {
+            why: "the store is away, which another alert says",
+            step: "1m",
+            series: &[
+                ("cairn_pending_transactions{alice}", "7+0x20"),
+                ("cairn_quorum_margin{alice}", "1+0x20"),
+                ("cairn_store_reachable{alice}", "0+0x20"),
+                ("cairn_order_has_leader{alice}", "1+0x20"),
+                ("cairn_height{alice}", "44+0x20"),
+            ],
+            at: "12m",
+            fires: &[],
+        },
+        Case {
+            why: "nobody leads the log, which another alert says",
+            step: "1m",
+            series: &[
+                ("cairn_pending_transactions{alice}", "7+0x20"),
+                ("cairn_quorum_margin{alice}", "1+0x20"),
+                ("cairn_store_reachable{alice}", "1+0x20"),
+                ("cairn_order_has_leader{alice}", "0+0x20"),
+                ("cairn_height{alice}", "44+0x20"),
+            ],
+            at: "12m",
+            fires: &[],
+        },
+        Case {
             why: "busy, and blocks are decided",
             step: "1m",
             series: &[
@@ -381,6 +407,18 @@ const VOTE_LATENCY_HIGH: Alert = Alert {
             ],
             at: "40m",
             fires: &[cluster("2.312s")],
+        },
+        Case {
+            why: "a slow block now and then, on a quiet chain",
+            step: "1m",
+            series: &[
+                ("cairn_decision_seconds_bucket{alice, le=\"1.0\"}", "0+0x60"),
+                ("cairn_decision_seconds_bucket{alice, le=\"2.5\"}", "0+1x60"),
+                ("cairn_decision_seconds_bucket{alice, le=\"+Inf\"}", "0+1x60"),
+                ("cairn_decision_seconds_count{alice}", "0+1x60"),
+            ],
+            at: "40m",
+            fires: &[],
         },
         Case {
             why: "over half a globe",

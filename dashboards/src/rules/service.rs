@@ -205,6 +205,22 @@ const WRITE_ERRORS_BURN_SLOW: Alert = Alert {
             fires: &[cluster("0.4%")],
         },
         Case {
+            why: "four of a few",
+            step: "10m",
+            series: &[
+                (
+                    "cairn_http_requests_total{alice, route=\"v2/transactions\", status=\"202\"}",
+                    "0+1x160",
+                ),
+                (
+                    "cairn_http_requests_total{alice, route=\"v2/transactions\", status=\"503\"}",
+                    "0+0x140 1+1x3 4+0x20",
+                ),
+            ],
+            at: "26h",
+            fires: &[],
+        },
+        Case {
             why: "four of ten thousand",
             step: "10m",
             series: &[
@@ -291,6 +307,16 @@ const COMMIT_LATENCY_BURN_SLOW: Alert = Alert {
             ],
             at: "26h",
             fires: &[cluster("25%")],
+        },
+        Case {
+            why: "a few, after a quiet day",
+            step: "10m",
+            series: &[
+                ("cairn_commit_latency_seconds_bucket{alice, le=\"1.0\"}", "0+0x160"),
+                ("cairn_commit_latency_seconds_count{alice}", "0+0x100 1+1x60"),
+            ],
+            at: "26h",
+            fires: &[],
         },
         Case {
             why: "three of a hundred",

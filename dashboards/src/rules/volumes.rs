@@ -94,6 +94,16 @@ const DISK_FILLING: Alert = Alert {
             fires: &[alice("39%")],
         },
         Case {
+            why: "it is almost full, which another alert says",
+            step: "10m",
+            series: &[
+                ("cairn_data_free_bytes{alice}", "18000000000-166666667x60"),
+                ("cairn_data_size_bytes{alice}", "100000000000+0x60"),
+            ],
+            at: "9h",
+            fires: &[],
+        },
+        Case {
             why: "a month is left",
             step: "10m",
             series: &[
@@ -223,10 +233,10 @@ const CERTIFICATE_EXPIRING: Alert = Alert {
         },
         Case {
             why: "it lives for a week, and is renewed",
-            step: "12h",
+            step: "1h",
             series: &[(
                 "cairn_tls_certificate_expiry_seconds{alice}",
-                "604800+0x9 1036800+0x9 1468800+0x9",
+                "604800+0x119 1036800+0x119 1468800+0x119",
             )],
             at: "300h",
             fires: &[],
