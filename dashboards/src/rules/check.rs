@@ -148,10 +148,14 @@ fn write_recorded(
     writeln!(text, "    exp_samples:\n    - labels: '{{{labels}}}'\n      value: {}", case.value)
 }
 
-/// `name{alice, more="labels"}` with all labels that Prometheus gives it.
+/// `name{alice, more="labels"}` with all labels that Prometheus gives it. What begins with its job is
+/// somebody else's, and has no others.
 fn spelt_out(series: &str, cluster: &str) -> String {
     let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
     let labels = labels.trim_end_matches('}');
+    if labels.starts_with("job=") {
+        return series.to_owned();
+    }
     let (who, more) = labels.split_once(',').unwrap_or((labels, ""));
     let mut all = if name.starts_with("cairn_operator_") {
         format!("namespace=\"cairn-system\",job=\"cairn-operator\",instance=\"{who}\"")

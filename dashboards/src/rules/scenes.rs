@@ -172,6 +172,10 @@ pub(super) fn scenes() -> Vec<Scene> {
             federation(&[ALWAYS, FOUNDED, BUSY], &updated),
         ),
         scene("an operator of two replicas", operator()),
+        scene(
+            "a federation beside programs that are not well",
+            [federation(&[ALWAYS, FOUNDED, IDLE], &lasting), others()].concat(),
+        ),
     ]
 }
 
@@ -212,6 +216,18 @@ fn federation(
     }
     series.push(("cairn_operator_build_info{a, version=\"0.1.0\"}".to_owned(), lasting(0, "1+0")));
     series
+}
+
+/// What the same Prometheus reads of others: down, restarting, out of files.
+fn others() -> Vec<(String, String)> {
+    let series = [
+        ("up{job=\"machines\",instance=\"n1\"}", "0+0x80"),
+        ("up{job=\"machines\",instance=\"n2\"}", "1+0x80"),
+        ("process_start_time_seconds{job=\"machines\",instance=\"n2\"}", "1000+60x80"),
+        ("process_open_fds{job=\"machines\",instance=\"n2\"}", "1024+0x80"),
+        ("process_max_fds{job=\"machines\",instance=\"n2\"}", "1024+0x80"),
+    ];
+    series.map(|(name, values)| (name.to_owned(), values.to_owned())).into()
 }
 
 /// The Lease goes from one to the other after an hour; the API server was away for a moment.
