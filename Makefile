@@ -180,6 +180,10 @@ bench: ## Measures committed transactions per second with four validators on thi
 	cargo build --release --locked --bin cairn --bin cairn-bench
 	target/release/cairn-bench --cairn target/release/cairn $(BENCH)
 
+.PHONY: peers
+peers: ## Measures what that is compared with: etcd, PostgreSQL and CometBFT, on this machine; PEERS="--seconds 20 etcd"
+	@e2e/peers/run.sh $(PEERS)
+
 $(DENY):
 	@echo "installing cargo-deny $(CARGO_DENY_VERSION) into $(TOOLS) (once, some minutes) ..."
 	cargo install --quiet --debug --locked cargo-deny --version $(CARGO_DENY_VERSION) --root $(TOOLS)/cargo-deny-$(CARGO_DENY_VERSION)
