@@ -60,7 +60,7 @@ def commit():
     return git("rev-parse", "HEAD") + changed, int(git("log", "-1", "--format=%ct"))
 
 
-def reproducible(target, seconds):
+def reproducible(target):
     """The environment in which the compilers write no folder of this machine into what they make."""
     cargo = os.environ.get("CARGO_HOME") or os.path.expanduser("~/.cargo")
     rust = subprocess.check_output(["rustc", "--print", "sysroot"], text=True).strip()
@@ -73,7 +73,9 @@ def reproducible(target, seconds):
         "CFLAGS": " ".join(f"-ffile-prefix-map={folder}={name}" for folder, name in folders),
         "CARGO_TARGET_DIR": target,
         "CARGO_INCREMENTAL": "0",
-        "SOURCE_DATE_EPOCH": str(seconds),
+        # Of no use to programs, and with the commit's time every commit would compile what is written in C again,
+        # and all that depends on it.
+        "SOURCE_DATE_EPOCH": "1",
     }
 
 
@@ -88,20 +90,20 @@ def digest(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def compiled(asked, name, image, seconds):
+def compiled(asked, name, image):
     """Where the program is that Cargo made."""
     target = os.path.abspath(asked.target_dir)
     command = ["cargo", "build", "--locked", "--profile", asked.profile, "--package", image["package"], "--bin", name]
     if image["features"]:
         command += ["--features", ",".join(image["features"])]
-    subprocess.run(command, cwd=ROOT, env=reproducible(target, seconds), check=True)
+    subprocess.run(command, cwd=ROOT, env=reproducible(target), check=True)
     return os.path.join(target, {"dev": "debug"}.get(asked.profile, asked.profile), name)
 
 
 def build(asked, name, image, common):
     revision, seconds = commit()
     created = datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    built = os.path.join(asked.built, name) if asked.built else compiled(asked, name, image, seconds)
+    built = os.path.join(asked.built, name) if asked.built else compiled(asked, name, image)
     out = os.path.join(asked.out, f"{name}.files" if asked.folder else f"{name}.tar")
     reference = f"{asked.registry}/{name}:{asked.version}"
     os.makedirs(asked.out, exist_ok=True)
