@@ -68,6 +68,10 @@ fn local(facts: &Facts<'_>, member: &mut MemberStatus) {
     member.ready = asked.then(|| health.is_ready());
     if !health.is_ready() && member.role != MemberRole::Fenced && !facts.cluster.spec.suspend {
         member.message = Some(health.why_not_ready());
+    } else if let Some(report) = health.report().filter(|report| !report.voting) {
+        // It serves, and its voting power is missing all the same.
+        member.message =
+            report.not_voting_because.as_deref().map(|why| format!("it does not vote: {why}"));
     }
     let report = health.report().filter(|report| report.phase == "running");
     member.lag = report.map(|report| match blocks_behind(facts.observed, report) {

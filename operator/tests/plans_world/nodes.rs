@@ -157,6 +157,8 @@ impl World {
             ready: !unready,
             not_ready_because: unready.then(|| "it looks at its store".into()),
             voting: known && !silent,
+            not_voting_because: silent
+                .then(|| "SIGN_STATE_CORRUPT: what it signed is damaged".into()),
             quorum,
             no_quorum_because: (!quorum).then(|| "too few validators can be reached".into()),
             certificate_expiry: self.certificate_expiry,
