@@ -171,9 +171,17 @@ const QUORUM_AT_RISK: Alert = Alert {
     name: "CairnQuorumAtRisk",
     severity: Severity::Warning,
     lasting: "10m",
+    // One that is there and does not vote is counted by all but itself.
     expression: "
-        min by (CLUSTER) (cairn_voting_power{OF} - cairn_voting_power_reachable{OF}) > 0
-        and on (CLUSTER) max by (CLUSTER) (cairn_quorum_margin{OF}) == 0
+        (
+          min by (CLUSTER) (cairn_voting_power{OF} - cairn_voting_power_reachable{OF}) > 0
+          and on (CLUSTER) max by (CLUSTER) (cairn_quorum_margin{OF}) == 0
+        )
+        or max by (CLUSTER) (
+          cairn_voting_power{OF} - cairn_voting_power_reachable{OF} > 0
+          and on (VALIDATOR) cairn_voting{OF} == 0
+          and on (VALIDATOR) cairn_quorum_margin{OF} == 0
+        )
     ",
     of_one: None,
     summary: "One more loss stops {{ $labels.namespace }}/{{ $labels.cairndb_io_cluster }}",
@@ -192,6 +200,38 @@ const QUORUM_AT_RISK: Alert = Alert {
             ],
             at: "15m",
             fires: &[cluster("1")],
+        },
+        Case {
+            why: "one of four is there and does not vote, which only it knows",
+            step: "1m",
+            series: &[
+                ("cairn_voting_power{alice}", "4+0x20"),
+                ("cairn_voting_power{bob}", "4+0x20"),
+                ("cairn_voting_power_reachable{alice}", "3+0x20"),
+                ("cairn_voting_power_reachable{bob}", "4+0x20"),
+                ("cairn_quorum_margin{alice}", "0+0x20"),
+                ("cairn_quorum_margin{bob}", "1+0x20"),
+                ("cairn_voting{alice}", "0+0x20"),
+                ("cairn_voting{bob}", "1+0x20"),
+            ],
+            at: "15m",
+            fires: &[cluster("1")],
+        },
+        Case {
+            why: "one of seven does not vote",
+            step: "1m",
+            series: &[
+                ("cairn_voting_power{alice}", "7+0x20"),
+                ("cairn_voting_power{bob}", "7+0x20"),
+                ("cairn_voting_power_reachable{alice}", "6+0x20"),
+                ("cairn_voting_power_reachable{bob}", "7+0x20"),
+                ("cairn_quorum_margin{alice}", "1+0x20"),
+                ("cairn_quorum_margin{bob}", "2+0x20"),
+                ("cairn_voting{alice}", "0+0x20"),
+                ("cairn_voting{bob}", "1+0x20"),
+            ],
+            at: "15m",
+            fires: &[],
         },
         Case {
             why: "three validators never have one to spare",
