@@ -3,19 +3,26 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
 };
 
+use crate::{clock::now, interrupt, usage};
+
 /// What a federation is made of.
+#[derive(Clone, Debug)]
 pub(crate) struct Kinds {
+    /// How many validators.
     pub(crate) validators: u16,
+    /// Which log.
     pub(crate) order: String,
+    /// Which store.
     pub(crate) store: String,
     /// Where TiKV is, if one runs already.
     pub(crate) pd: Option<String>,
@@ -34,7 +41,6 @@ pub(crate) struct Federation {
 
 impl Federation {
     /// Starts, and waits until every validator serves.
-    #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
     pub(crate) async fn start(
         cairn: &Path,
         data: &Path,
@@ -43,7 +49,7 @@ impl Federation {
     ) -> anyhow::Result<Self> {
         let Kinds { validators, order, store, pd } = kinds;
         let validators = *validators;
-        let start = Instant::now();
+        let start = now();
         let mut child = Command::new(cairn)
             .args(["dev", "--validators", &validators.to_string()])
             .args(["--order", order, "--store", store])
@@ -55,6 +61,7 @@ impl Federation {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("starting {}", cairn.display()))?;
+        interrupt::register(child.id().context("cairn dev runs")?, data);
         let mut lines = BufReader::new(child.stdout.take().context("a pipe")?).lines();
         while let Some(line) = lines.next_line().await? {
             if line.trim() == "ready" {
@@ -78,17 +85,36 @@ impl Federation {
     }
 
     /// Resident memory of each validator, in MiB.
-    pub(crate) fn resident_mib(&self) -> anyhow::Result<Vec<f64>> {
-        (0..self.validators)
-            .map(|i| {
-                let pid = std::fs::read_to_string(self.directory(i).join("pid"))?;
-                let status = std::fs::read_to_string(format!("/proc/{}/status", pid.trim()))?;
-                let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-                let kib: f64 =
-                    line.context("VmRSS")?.trim().trim_end_matches("kB").trim().parse()?;
-                Ok(kib / 1024.0)
-            })
-            .collect()
+    pub(crate) fn resident_mib(&self) -> Vec<f64> {
+        self.processes().into_iter().filter_map(usage::resident_mib).collect()
+    }
+
+    /// The validators' processes.
+    pub(crate) fn processes(&self) -> Vec<Pid> {
+        interrupt::validators(&self.data)
+    }
+
+    /// Kills one validator, with SIGKILL; the others go on.
+    pub(crate) fn kill_one(&self, validator: u16) -> anyhow::Result<()> {
+        let text = std::fs::read_to_string(self.directory(validator).join("pid"))?;
+        let process = Pid::from_raw(text.trim().parse()?).context("a process id")?;
+        Ok(kill_process(process, Signal::KILL)?)
+    }
+
+    /// Addresses for the operator and for metrics, one a validator.
+    pub(crate) fn admin_addresses(&self) -> Vec<String> {
+        (0..self.validators).map(|i| format!("127.0.0.1:{}", self.base_port + 10 * i + 2)).collect()
+    }
+
+    /// The same, after all were killed and came back.
+    pub(crate) async fn restarted(mut self, kinds: &Kinds) -> anyhow::Result<Self> {
+        self.kill().await?;
+        Self::start(&self.cairn, &self.data, self.base_port, kinds).await
+    }
+
+    /// Where it keeps its data, and its first port.
+    pub(crate) fn home(&self) -> (PathBuf, u16) {
+        (self.data.clone(), self.base_port)
     }
 
     fn directory(&self, validator: u16) -> PathBuf {
@@ -97,17 +123,19 @@ impl Federation {
 
     /// Ends all validators in an orderly way.
     pub(crate) async fn stop(&mut self) -> anyhow::Result<()> {
-        let pid = self.child.id().context("cairn dev has ended by itself")?;
-        Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;
+        let id = self.child.id().context("cairn dev has ended by itself")?;
+        let process = Pid::from_raw(i32::try_from(id)?).context("a process id")?;
+        kill_process(process, Signal::TERM)?;
         self.child.wait().await?;
+        interrupt::forget(id);
         Ok(())
     }
 
     /// Ends all validators at once, with SIGKILL: what is durable is what the disk has.
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
-        for i in 0..self.validators {
-            let pid = std::fs::read_to_string(self.directory(i).join("pid"))?;
-            Command::new("kill").args(["-KILL", pid.trim()]).status().await?;
+        for process in self.processes() {
+            // One that is gone already needs no killing.
+            let _ = kill_process(process, Signal::KILL);
         }
         self.stop().await
     }
@@ -141,5 +169,15 @@ impl Federation {
             bail!("verify ledger: {}", String::from_utf8_lossy(&done.stderr));
         }
         Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
+    }
+}
+
+/// Where a measurement fails half way, no validator is left behind.
+impl Drop for Federation {
+    fn drop(&mut self) {
+        if let Some(id) = self.child.id() {
+            interrupt::end(id, &self.data);
+            interrupt::forget(id);
+        }
     }
 }

@@ -24,6 +24,17 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
+/// The bytes of a request that posts JSON, for any validator of this machine.
+pub(crate) fn post(path: &str, body: &[u8]) -> Vec<u8> {
+    let mut request = format!(
+        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    )
+    .into_bytes();
+    request.extend_from_slice(body);
+    request
+}
+
 impl Connection {
     /// Connects to `host:port`.
     pub(crate) async fn open(address: &str) -> anyhow::Result<Self> {
@@ -37,20 +48,17 @@ impl Connection {
     /// Fetches a path.
     pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<Answer> {
         let head = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
-        self.stream.write_all(head.as_bytes()).await?;
-        self.answer().await
+        self.send(head.as_bytes()).await
     }
 
     /// Posts JSON to a path.
     pub(crate) async fn post(&mut self, path: &str, body: &[u8]) -> anyhow::Result<Answer> {
-        let mut request = format!(
-            "POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            self.address,
-            body.len()
-        )
-        .into_bytes();
-        request.extend_from_slice(body);
-        self.stream.write_all(&request).await?;
+        self.send(&post(path, body)).await
+    }
+
+    /// Sends the bytes of a whole request.
+    pub(crate) async fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
+        self.stream.write_all(request).await?;
         self.answer().await
     }
 
@@ -62,13 +70,10 @@ impl Connection {
                 break at + 4;
             }
         };
-        let head = std::str::from_utf8(&self.buffer[..head_end])?.to_ascii_lowercase();
+        let head = std::str::from_utf8(&self.buffer[..head_end])?;
         let status = head.get(9..12).context("a status line")?.parse()?;
-        let field = |name: &str| {
-            head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
-        };
-        let length: usize = field("content-length").map_or(Ok(0), str::parse)?;
-        let height = field("cairn-height").and_then(|height| height.parse().ok());
+        let length: usize = field(head, "content-length").map_or(Ok(0), str::parse)?;
+        let height = field(head, "cairn-height").and_then(|height| height.parse().ok());
         while self.buffer.len() < head_end + length {
             self.fill().await?;
         }
@@ -81,6 +86,14 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// The value of a header field.
+fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

@@ -4,40 +4,40 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use anyhow::Context;
 
-use crate::http::{Answer, Connection};
+use crate::{clock::now, http::Connection, latency::Latencies, verdict, workload::Request};
 
-/// What is sent: bodies of requests, each with this many transactions.
-#[derive(Clone)]
-pub(crate) struct Work {
-    /// One a request.
-    pub(crate) bodies: Arc<Vec<Vec<u8>>>,
-    /// Transactions in each body.
-    pub(crate) each: usize,
-    /// Where to.
-    pub(crate) path: &'static str,
-    /// Which answers are good, given status and body.
-    pub(crate) good: fn(&Answer, usize) -> bool,
+/// When requests are sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pace {
+    /// Each connection its next as soon as it has an answer.
+    Closed,
+    /// So many requests a second, on schedule whatever the answers do.
+    Open(f64),
 }
 
 /// What was measured.
 pub(crate) struct Measured {
     /// Transactions whose commit was answered.
     pub(crate) committed: usize,
-    /// Requests with any other answer, and the first of those.
-    pub(crate) failed: usize,
-    /// The first failure, for people.
-    pub(crate) first_failure: Option<String>,
+    /// Transactions that were refused, as they had to be.
+    pub(crate) refused: usize,
+    /// Transactions that heard anything else.
+    pub(crate) wrong: usize,
+    /// The first answer that was wrong, for people.
+    pub(crate) first_wrong: Option<String>,
     /// From the first byte sent to the last answer.
     pub(crate) took: Duration,
-    /// POST to commit of each request, sorted.
-    pub(crate) latencies: Vec<Duration>,
+    /// Of each request: from the moment it was due to its answer.
+    pub(crate) latencies: Latencies,
+    /// Of each request: from the moment it was due to the moment it was sent.
+    pub(crate) delays: Latencies,
 }
 
 impl Measured {
@@ -45,110 +45,173 @@ impl Measured {
     pub(crate) fn rate(&self) -> f64 {
         self.committed as f64 / self.took.as_secs_f64()
     }
-
-    /// The latency below which this share of requests stayed, in milliseconds.
-    pub(crate) fn latency_ms(&self, share: f64) -> f64 {
-        let last = self.latencies.len().saturating_sub(1);
-        let at = ((self.latencies.len() as f64 * share) as usize).min(last);
-        self.latencies.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3)
-    }
 }
 
-/// Sends all bodies over `connections` connections, each its next as soon as it has an answer.
-pub(crate) async fn closed(
-    addresses: &[String],
-    connections: usize,
-    work: &Work,
-) -> anyhow::Result<Measured> {
-    let next = Arc::new(AtomicUsize::new(0));
-    run(addresses, connections, work, move |_| next.fetch_add(1, Ordering::Relaxed), None).await
+/// What the connections share.
+struct Shared {
+    requests: Arc<Vec<Request>>,
+    answered: Vec<AtomicBool>,
+    next: AtomicUsize,
+    pace: Pace,
+    start: Instant,
 }
 
-/// The same, where the body of a round needs the one before it: each connection sends every so
-/// manieth body, in order.
-pub(crate) async fn closed_in_turns(
-    addresses: &[String],
-    connections: usize,
-    work: &Work,
-) -> anyhow::Result<Measured> {
-    let turns: Arc<Vec<_>> = Arc::new((0..connections).map(AtomicUsize::new).collect());
-    let next = move |index: usize| turns[index].fetch_add(connections, Ordering::Relaxed);
-    run(addresses, connections, work, next, None).await
+/// What one connection saw.
+#[derive(Default)]
+struct Seen {
+    committed: usize,
+    refused: usize,
+    wrong: usize,
+    first_wrong: Option<String>,
+    latencies: Vec<Duration>,
+    delays: Vec<Duration>,
 }
 
-/// Sends all bodies at `rate` requests a second, on schedule whatever the answers do.
-pub(crate) async fn open(
-    addresses: &[String],
-    connections: usize,
-    work: &Work,
-    rate: f64,
-) -> anyhow::Result<Measured> {
-    let next = Arc::new(AtomicUsize::new(0));
-    run(addresses, connections, work, move |_| next.fetch_add(1, Ordering::Relaxed), Some(rate))
-        .await
-}
+/// Until it is asked again whether what a request needs was answered.
+const LOOK_AGAIN: Duration = Duration::from_micros(500);
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-async fn run(
+/// Longest part of an answer that is shown to people.
+const SHOWN: usize = 300;
+
+/// Sends all requests, in order, over so many connections, which are spread over the addresses.
+pub(crate) async fn run(
     addresses: &[String],
     connections: usize,
-    work: &Work,
-    next: impl Fn(usize) -> usize + Clone + Send + 'static,
-    rate: Option<f64>,
+    requests: Arc<Vec<Request>>,
+    pace: Pace,
 ) -> anyhow::Result<Measured> {
     let mut opened = Vec::new();
-    for index in 0..connections {
+    for index in 0..connections.min(requests.len()) {
         opened.push(Connection::open(&addresses[index % addresses.len()]).await?);
     }
-    let start = Instant::now();
-    let mut tasks = Vec::new();
-    for (index, mut connection) in opened.into_iter().enumerate() {
-        let (work, next) = (work.clone(), next.clone());
-        tasks.push(tokio::spawn(async move {
-            let mut mine = Measured {
-                committed: 0,
-                failed: 0,
-                first_failure: None,
-                took: Duration::ZERO,
-                latencies: Vec::new(),
-            };
-            loop {
-                let at = next(index);
-                let Some(body) = work.bodies.get(at) else { return anyhow::Ok(mine) };
-                let due = match rate {
-                    Some(rate) => start + Duration::from_secs_f64(at as f64 / rate),
-                    None => Instant::now(),
-                };
-                tokio::time::sleep_until(due.into()).await;
-                let answer = connection.post(work.path, body).await.context("posting")?;
-                mine.latencies.push(due.elapsed());
-                if (work.good)(&answer, work.each) {
-                    mine.committed += work.each;
-                } else {
-                    mine.failed += 1;
-                    mine.first_failure.get_or_insert_with(|| {
-                        let body = String::from_utf8_lossy(&answer.body);
-                        format!("{} {}", answer.status, body.chars().take(300).collect::<String>())
-                    });
-                }
-            }
-        }));
-    }
-    let mut all = Measured {
-        committed: 0,
-        failed: 0,
-        first_failure: None,
-        took: Duration::ZERO,
-        latencies: Vec::new(),
-    };
+    let answered = requests.iter().map(|_| AtomicBool::new(false)).collect();
+    let (next, start) = (AtomicUsize::new(0), now());
+    let shared = Arc::new(Shared { requests, answered, next, pace, start });
+    let tasks: Vec<_> = opened
+        .into_iter()
+        .map(|connection| tokio::spawn(work(connection, Arc::clone(&shared))))
+        .collect();
+    let mut all = Seen::default();
     for task in tasks {
-        let one = task.await??;
-        all.committed += one.committed;
-        all.failed += one.failed;
-        all.first_failure = all.first_failure.or(one.first_failure);
-        all.latencies.extend(one.latencies);
+        all.add(task.await??);
     }
-    all.took = start.elapsed();
-    all.latencies.sort_unstable();
-    Ok(all)
+    let took = start.elapsed();
+    let Seen { committed, refused, wrong, first_wrong, latencies, delays } = all;
+    let (latencies, delays) = (Latencies::of(latencies), Latencies::of(delays));
+    Ok(Measured { committed, refused, wrong, first_wrong, took, latencies, delays })
+}
+
+async fn work(mut connection: Connection, shared: Arc<Shared>) -> anyhow::Result<Seen> {
+    let mut seen = Seen::default();
+    loop {
+        let at = shared.next.fetch_add(1, Ordering::Relaxed);
+        let Some(request) = shared.requests.get(at) else { return Ok(seen) };
+        let due = due(shared.pace, shared.start, at);
+        if let Some(due) = due {
+            tokio::time::sleep_until(due.into()).await;
+        }
+        if let Some(after) = request.after {
+            while !shared.answered[after].load(Ordering::Acquire) {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        }
+        let sent = now();
+        let answer = connection.send(&request.bytes).await.context("sending a request")?;
+        shared.answered[at].store(true, Ordering::Release);
+        let due = due.unwrap_or(sent);
+        seen.latencies.push(due.elapsed());
+        seen.delays.push(sent.saturating_duration_since(due));
+        let heard = verdict::read(&answer, &request.expected);
+        seen.committed += heard.committed;
+        seen.refused += heard.refused;
+        seen.wrong += heard.wrong;
+        if heard.wrong > 0 {
+            seen.first_wrong.get_or_insert_with(|| {
+                let body = String::from_utf8_lossy(&answer.body);
+                format!("{} {}", answer.status, body.chars().take(SHOWN).collect::<String>())
+            });
+        }
+    }
+}
+
+/// When a request is to be sent, if there is a schedule.
+fn due(pace: Pace, start: Instant, at: usize) -> Option<Instant> {
+    match pace {
+        Pace::Closed => None,
+        Pace::Open(rate) => Some(start + Duration::from_secs_f64(at as f64 / rate)),
+    }
+}
+
+impl Seen {
+    fn add(&mut self, other: Self) {
+        self.committed += other.committed;
+        self.refused += other.refused;
+        self.wrong += other.wrong;
+        self.first_wrong = self.first_wrong.take().or(other.first_wrong);
+        self.latencies.extend(other.latencies);
+        self.delays.extend(other.delays);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::{http, workload::Expected};
+
+    #[test]
+    fn the_schedule_does_not_depend_on_answers() {
+        let start = now();
+        #[rustfmt::skip]
+        let table = [
+            (Pace::Closed,      7, None),
+            (Pace::Open(10.0),  0, Some(0)),
+            (Pace::Open(10.0),  7, Some(700)),
+            (Pace::Open(0.5),   3, Some(6000)),
+        ];
+        for (pace, at, expected) in table {
+            let expected = expected.map(|ms| start + Duration::from_millis(ms));
+            assert_eq!(due(pace, start, at), expected, "{pace:?} {at}");
+        }
+    }
+
+    /// A server that answers each request 50 ms after it came, on one connection at a time.
+    async fn slow_server() -> anyhow::Result<String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await?;
+            let mut request = vec![0; 4096];
+            while stream.read(&mut request).await? > 0 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await?;
+            }
+            anyhow::Ok(())
+        });
+        Ok(address)
+    }
+
+    #[tokio::test]
+    async fn latency_counts_from_the_moment_that_a_request_was_due() -> anyhow::Result<()> {
+        let request = || Request {
+            bytes: http::post("/", b"{}"),
+            expected: vec![Expected::Committed],
+            after: None,
+        };
+        let requests = || Arc::new((0..5).map(|_| request()).collect());
+        // One connection answers 20 a second, 100 are due: the fifth waits for the four before it.
+        for (pace, least) in [(Pace::Closed, 45.0), (Pace::Open(100.0), 5.0 * 50.0 - 4.0 * 10.0)] {
+            let measured = run(&[slow_server().await?], 1, requests(), pace).await?;
+            assert_eq!((measured.committed, measured.wrong), (5, 0));
+            let last = measured.latencies.at(1.0).context("five")?;
+            assert!(last >= least, "{pace:?}: {last}");
+            let most = if matches!(pace, Pace::Closed) { 0.0 } else { least - 60.0 };
+            assert!(measured.delays.at(1.0).context("five")? >= most, "{pace:?}");
+        }
+        Ok(())
+    }
 }
