@@ -161,7 +161,8 @@ async fn send(
     let id = parse(bytes.clone().into(), Strictness::Strict)
         .expect("what was built by the rules parses by the rules")
         .id();
-    connection.post("/api/v2/transactions?wait=committed", &bytes).await?;
+    let request = http::post("/api/v2/transactions?wait=committed", &bytes);
+    connection.send(&request).await?;
     world.remember(id);
     Ok(id)
 }

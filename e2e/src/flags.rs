@@ -211,8 +211,9 @@ impl Flags {
         if let Some(load) = loads.iter().find(|load| !(1.0..=100.0).contains(*load)) {
             return Err(format!("--loads: {load} is not between 1 and 100 percent"));
         }
-        let per_request: Vec<usize> =
-            list(self.per_request.as_deref().unwrap_or(self.by_mode("1,100", "1,100", "1,10,100")))?;
+        let per_request: Vec<usize> = list(
+            self.per_request.as_deref().unwrap_or(self.by_mode("1,100", "1,100", "1,10,100")),
+        )?;
         if let Some(number) = per_request.iter().find(|number| !(1..=1000).contains(*number)) {
             return Err(format!("--per-request: {number} is not between 1 and 1000"));
         }

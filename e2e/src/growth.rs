@@ -45,8 +45,8 @@ pub(crate) struct Point {
     pub(crate) validators_us: f64,
     /// Resident memory of a validator, in MiB.
     pub(crate) resident_mib: f64,
-    /// Whether the machine was disturbed, each time.
-    pub(crate) disturbed: bool,
+    /// Why the point cannot be believed, if it cannot.
+    pub(crate) disturbed: Vec<&'static str>,
 }
 
 /// The growth of validators.

@@ -51,11 +51,6 @@ impl Connection {
         self.send(head.as_bytes()).await
     }
 
-    /// Posts JSON to a path.
-    pub(crate) async fn post(&mut self, path: &str, body: &[u8]) -> anyhow::Result<Answer> {
-        self.send(&post(path, body)).await
-    }
-
     /// Sends the bytes of a whole request.
     pub(crate) async fn send(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
         self.stream.write_all(request).await?;

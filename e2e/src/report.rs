@@ -72,7 +72,7 @@ impl Report {
     fn doubts(&self, out: &mut String) {
         let windows = || self.runs.iter().flat_map(|run| &run.windows);
         let discarded: usize = windows().map(|window| window.discarded).sum();
-        let disturbed = windows().filter(|window| window.disturbed).count();
+        let disturbed = windows().filter(|window| !window.disturbed.is_empty()).count();
         let _ = writeln!(
             out,
             "\n{} windows; {discarded} were disturbed and measured again, {disturbed} disturbed ones were kept (marked *); {:.0} s",
@@ -188,7 +188,7 @@ fn table_of_run(out: &mut String, run: &Run) {
             window.r1,
             window.validators_us,
             window.stolen.share * 100.0,
-            if window.disturbed { " *" } else { "" },
+            mark(&window.disturbed),
         );
     }
     for one in faulted {
@@ -254,7 +254,7 @@ fn table_of_curve(out: &mut String, curve: &Curve) {
             point.r1,
             point.validators_us,
             point.resident_mib,
-            if point.disturbed { " *" } else { "" },
+            mark(&point.disturbed),
         );
     }
 }
@@ -276,6 +276,11 @@ fn table_of_peers(out: &mut String, peers: &[Peer]) {
             peer.note,
         );
     }
+}
+
+/// A star at what cannot be believed.
+fn mark(disturbed: &[&str]) -> &'static str {
+    if disturbed.is_empty() { "" } else { " *" }
 }
 
 /// Whole numbers where they are large, with decimals where they are small.
