@@ -30,6 +30,8 @@ pub(crate) struct Measured {
     pub(crate) refused: usize,
     /// Transactions that heard anything else.
     pub(crate) wrong: usize,
+    /// Requests that were sent again, because a validator said that it was behind.
+    pub(crate) resent: usize,
     /// The first answer that was wrong, for people.
     pub(crate) first_wrong: Option<String>,
     /// From the first byte sent to the last answer.
@@ -62,6 +64,7 @@ struct Seen {
     committed: usize,
     refused: usize,
     wrong: usize,
+    resent: usize,
     first_wrong: Option<String>,
     latencies: Vec<Duration>,
     delays: Vec<Duration>,
@@ -70,8 +73,9 @@ struct Seen {
 /// Until it is asked again whether what a request needs was answered.
 const LOOK_AGAIN: Duration = Duration::from_micros(500);
 
-/// Longest part of an answer that is shown to people.
-const SHOWN: usize = 300;
+/// A request is sent again so often at most, and so long after its answer; all of it counts as latency.
+const RESENT_MAX: usize = 20;
+const BEFORE_RESENDING: Duration = Duration::from_millis(50);
 
 /// Sends all requests, in order, over so many connections, which are spread over the addresses.
 pub(crate) async fn run(
@@ -96,9 +100,9 @@ pub(crate) async fn run(
         all.add(task.await??);
     }
     let took = start.elapsed();
-    let Seen { committed, refused, wrong, first_wrong, latencies, delays } = all;
+    let Seen { committed, refused, wrong, resent, first_wrong, latencies, delays } = all;
     let (latencies, delays) = (Latencies::of(latencies), Latencies::of(delays));
-    Ok(Measured { committed, refused, wrong, first_wrong, took, latencies, delays })
+    Ok(Measured { committed, refused, wrong, resent, first_wrong, took, latencies, delays })
 }
 
 async fn work(mut connection: Connection, shared: Arc<Shared>) -> anyhow::Result<Seen> {
@@ -116,7 +120,15 @@ async fn work(mut connection: Connection, shared: Arc<Shared>) -> anyhow::Result
             }
         }
         let sent = now();
-        let answer = connection.send(&request.bytes).await.context("sending a request")?;
+        let mut answer = connection.send(&request.bytes).await.context("sending a request")?;
+        for _ in 0..RESENT_MAX {
+            if !verdict::asks_again(&answer) {
+                break;
+            }
+            seen.resent += 1;
+            tokio::time::sleep(BEFORE_RESENDING).await;
+            answer = connection.send(&request.bytes).await.context("sending a request again")?;
+        }
         shared.answered[at].store(true, Ordering::Release);
         let due = due.unwrap_or(sent);
         seen.latencies.push(due.elapsed());
@@ -125,12 +137,7 @@ async fn work(mut connection: Connection, shared: Arc<Shared>) -> anyhow::Result
         seen.committed += heard.committed;
         seen.refused += heard.refused;
         seen.wrong += heard.wrong;
-        if heard.wrong > 0 {
-            seen.first_wrong.get_or_insert_with(|| {
-                let body = String::from_utf8_lossy(&answer.body);
-                format!("{} {}", answer.status, body.chars().take(SHOWN).collect::<String>())
-            });
-        }
+        seen.first_wrong = seen.first_wrong.or(heard.first_wrong);
     }
 }
 
@@ -147,6 +154,7 @@ impl Seen {
         self.committed += other.committed;
         self.refused += other.refused;
         self.wrong += other.wrong;
+        self.resent += other.resent;
         self.first_wrong = self.first_wrong.take().or(other.first_wrong);
         self.latencies.extend(other.latencies);
         self.delays.extend(other.delays);

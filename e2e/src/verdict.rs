@@ -3,7 +3,7 @@
 use crate::{http::Answer, workload::Expected};
 
 /// What the answer to one request said.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Heard {
     /// Transactions that are committed, as they should.
     pub(crate) committed: usize,
@@ -11,24 +11,32 @@ pub(crate) struct Heard {
     pub(crate) refused: usize,
     /// Transactions that heard something else.
     pub(crate) wrong: usize,
+    /// What the first of those should have heard, and did.
+    pub(crate) first_wrong: Option<String>,
 }
+
+/// Longest part of an answer that is shown to people.
+const SHOWN: usize = 300;
 
 /// Reads an answer. It is scanned, not parsed: the load generator shares the cores.
 pub(crate) fn read(answer: &Answer, expected: &[Expected]) -> Heard {
-    let mut heard = Heard { committed: 0, refused: 0, wrong: 0 };
+    let mut heard = Heard::default();
     if let [one] = expected {
-        let report = Report { committed: answer.status == 200, text: &answer.body };
-        count(&mut heard, *one, &report);
+        heard.count(*one, Report { committed: answer.status == 200, text: &answer.body });
         return heard;
     }
     let mut reports = reports(&answer.body);
     for one in expected {
-        match reports.next().filter(|_| answer.status == 200) {
-            Some(report) => count(&mut heard, *one, &report),
-            None => heard.wrong += 1,
-        }
+        let report = reports.next().filter(|_| answer.status == 200);
+        heard.count(*one, report.unwrap_or(Report { committed: false, text: &answer.body }));
     }
     heard
+}
+
+/// Whether a validator that is behind asks to be sent the same again. Nobody is told of what is
+/// already committed that it is wrong, so the whole request may be.
+pub(crate) fn asks_again(answer: &Answer) -> bool {
+    find(&answer.body, b"\"NOT_CURRENT\"").is_some()
 }
 
 /// What one transaction heard.
@@ -38,18 +46,38 @@ struct Report<'a> {
     text: &'a [u8],
 }
 
-fn count(heard: &mut Heard, expected: Expected, report: &Report<'_>) {
-    let refused = |codes: &[&[u8]]| {
-        !report.committed && codes.iter().any(|code| find(report.text, code).is_some())
-    };
-    match expected {
-        Expected::Committed if report.committed => heard.committed += 1,
-        // Spent in a block, or by one that is on its way.
-        Expected::DoubleSpend if refused(&[b"\"DOUBLE_SPEND\"", b"\"INPUT_PENDING\""]) => {
-            heard.refused += 1;
+impl Heard {
+    fn count(&mut self, expected: Expected, report: Report<'_>) {
+        if report.committed && expected == Expected::Committed {
+            self.committed += 1;
+        } else if !report.committed && reasons(expected).iter().any(|code| report.says(code)) {
+            self.refused += 1;
+        } else {
+            self.wrong += 1;
+            self.first_wrong.get_or_insert_with(|| {
+                let text = String::from_utf8_lossy(report.text);
+                let shown: String = text.chars().take(SHOWN).collect();
+                format!("{expected:?} was expected, this came: {shown}")
+            });
         }
-        Expected::BadSignature if refused(&[b"\"SIG_INVALID\""]) => heard.refused += 1,
-        _ => heard.wrong += 1,
+    }
+}
+
+/// The codes of right reasons to refuse.
+fn reasons(expected: Expected) -> &'static [&'static str] {
+    match expected {
+        Expected::Committed => &[],
+        // Spent in a block, or by one that is on its way.
+        Expected::DoubleSpend => &["DOUBLE_SPEND", "INPUT_PENDING"],
+        // A validator that is a block behind names the missing input, as upstream does, before it names
+        // the signature.
+        Expected::BadSignature => &["SIG_INVALID", "INPUT_NOT_FOUND"],
+    }
+}
+
+impl Report<'_> {
+    fn says(&self, code: &str) -> bool {
+        find(self.text, format!("\"{code}\"").as_bytes()).is_some()
     }
 }
 
@@ -97,6 +125,8 @@ mod tests {
             (409, TWICE.to_owned(),        vec![DoubleSpend],            (0, 1, 0), "a bad one refused"),
             (200, YES.to_owned(),          vec![DoubleSpend],            (0, 0, 1), "a bad one committed"),
             (400, BAD.to_owned(),          vec![DoubleSpend],            (0, 0, 1), "for another reason"),
+            (400, BAD.replace("SIG_INVALID", "INPUT_NOT_FOUND"), vec![BadSignature], (0, 1, 0), "a block behind"),
+            (400, BAD.replace("SIG_INVALID", "INPUT_NOT_FOUND"), vec![DoubleSpend],  (0, 0, 1), "what is spent was there"),
             (503, String::new(),           vec![BadSignature],           (0, 0, 1), "not an answer"),
             (200, many(&[YES, YES]),       vec![Committed, Committed],   (2, 0, 0), "two"),
             (200, many(&[YES, TWICE]),     vec![Committed, DoubleSpend], (1, 1, 0), "each its own"),
@@ -108,7 +138,13 @@ mod tests {
         ];
         for (status, body, expected, (committed, refused, wrong), why) in table {
             let answer = Answer { status, height: None, body: body.into_bytes() };
-            assert_eq!(read(&answer, &expected), Heard { committed, refused, wrong }, "{why}");
+            let heard = read(&answer, &expected);
+            assert_eq!(
+                (heard.committed, heard.refused, heard.wrong),
+                (committed, refused, wrong),
+                "{why}"
+            );
+            assert_eq!(heard.first_wrong.is_some(), wrong > 0, "{why}");
         }
     }
 }

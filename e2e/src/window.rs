@@ -58,6 +58,8 @@ pub(crate) struct Window {
     pub(crate) committed: usize,
     /// Transactions that were refused, as they had to be.
     pub(crate) refused: usize,
+    /// Requests that were sent again, because a validator said that it was behind.
+    pub(crate) resent: usize,
     /// Committed transactions a second.
     pub(crate) rate: f64,
     /// From due to answered, of each request.
@@ -194,6 +196,7 @@ fn window(
         },
         committed: seen.committed,
         refused: seen.refused,
+        resent: seen.resent,
         rate: seen.rate(),
         latency: seen.latencies.percentiles(),
         late_p99_ms: seen.delays.at(0.99).unwrap_or(0.0),
