@@ -50,6 +50,7 @@ impl Federation {
         let Kinds { validators, order, store, pd } = kinds;
         let validators = *validators;
         let start = now();
+        let said = data.with_extension("log");
         let mut child = Command::new(cairn)
             .args(["dev", "--validators", &validators.to_string()])
             .args(["--order", order, "--store", store])
@@ -58,6 +59,7 @@ impl Federation {
             .arg("--data")
             .arg(data)
             .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(&said)?)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("starting {}", cairn.display()))?;
@@ -76,7 +78,8 @@ impl Federation {
                 });
             }
         }
-        bail!("cairn dev ended before it was ready: {}", child.wait().await?)
+        let (status, said) = (child.wait().await?, std::fs::read_to_string(said)?);
+        bail!("cairn dev ended before it was ready: {status}\n{said}")
     }
 
     /// API addresses, one a validator.
