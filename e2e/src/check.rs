@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::{
     clock::now,
-    federation::{Federation, Kinds},
+    federation::{Federation, Kinds, Verified},
     http::Connection,
     progress::say,
 };
@@ -27,8 +27,8 @@ pub(crate) struct Checked {
     pub(crate) restart_seconds: f64,
     /// Size of each export; all are identical.
     pub(crate) export_bytes: usize,
-    /// What `cairn verify ledger` said.
-    pub(crate) said: String,
+    /// What `cairn verify ledger` counted: as many committed ones as were answered.
+    pub(crate) verified: Verified,
     /// How long export and verification took.
     pub(crate) seconds: f64,
 }
@@ -40,6 +40,10 @@ pub(crate) struct Sample {
     pub(crate) committed: Vec<TransactionId>,
     /// Transactions that had to be refused.
     pub(crate) refused: Vec<TransactionId>,
+    /// How many commits were answered.
+    pub(crate) answered: usize,
+    /// How many had no answer: they may be committed or not.
+    pub(crate) undecided: usize,
 }
 
 /// Checks a federation, and ends it.
@@ -66,10 +70,22 @@ pub(crate) async fn check(
         exports.push(federation.export(validator).await?);
     }
     let export_bytes = identical(&exports)?;
-    let said = federation.verify(&exports[0]).await?;
+    let verified = federation.verify(&exports[0]).await?;
+    counted(sample, verified.committed)?;
     let seconds = start.elapsed().as_secs_f64();
     let (read_back, absent) = (sample.committed.len(), sample.refused.len());
-    Ok(Checked { read_back, absent, restart_seconds, export_bytes, said, seconds })
+    Ok(Checked { read_back, absent, restart_seconds, export_bytes, verified, seconds })
+}
+
+/// Whether as many are committed as were said to be.
+fn counted(sample: &Sample, committed: usize) -> anyhow::Result<()> {
+    let Sample { answered, undecided, .. } = *sample;
+    if !(answered..=answered + undecided).contains(&committed) {
+        bail!(
+            "{committed} transactions are committed; {answered} were answered, {undecided} were not"
+        );
+    }
+    Ok(())
 }
 
 /// The size of each of these files, which must all be the same.
@@ -151,6 +167,23 @@ mod tests {
         assert!(identical::<&Path>(&[]).is_err());
         std::fs::remove_dir_all(directory)?;
         Ok(())
+    }
+
+    #[test]
+    fn as_many_are_committed_as_were_answered() {
+        #[rustfmt::skip]
+        let table = [ // answered, undecided, committed
+            (10, 0, 10, true,  "the same"),
+            (10, 0,  9, false, "one was lost"),
+            (10, 0, 11, false, "one too many"),
+            (10, 2, 12, true,  "those without an answer were committed"),
+            (10, 2,  9, false, "one was lost"),
+            (10, 2, 13, false, "one too many"),
+        ];
+        for (answered, undecided, committed, right, why) in table {
+            let sample = Sample { answered, undecided, ..Sample::default() };
+            assert_eq!(counted(&sample, committed).is_ok(), right, "{why}");
+        }
     }
 
     /// A validator that says the same of everything.

@@ -109,6 +109,8 @@ async fn offer(
     let (seen, killed) = tokio::join!(sending, killing);
     killed?;
     let seen = seen?;
+    sample.answered += seen.committed;
+    sample.undecided += seen.wrong;
     if seen.wrong == 0 {
         sample.committed.extend(script.committed);
     }

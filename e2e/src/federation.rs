@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -160,9 +161,9 @@ impl Federation {
     }
 
     /// Checks an exported ledger from the first block to the last, as a stranger would.
-    pub(crate) async fn verify(&self, export: &Path) -> anyhow::Result<String> {
+    pub(crate) async fn verify(&self, export: &Path) -> anyhow::Result<Verified> {
         let done = Command::new(&self.cairn)
-            .args(["verify", "ledger"])
+            .args(["verify", "ledger", "--output", "json"])
             .arg(export)
             .arg("--genesis")
             .arg(self.data.join("genesis.json"))
@@ -171,8 +172,21 @@ impl Federation {
         if !done.status.success() {
             bail!("verify ledger: {}", String::from_utf8_lossy(&done.stderr));
         }
-        Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
+        serde_json::from_slice(&done.stdout).context("what verify ledger said")
     }
+}
+
+/// What `cairn verify ledger` counted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Verified {
+    /// Blocks, each with a certificate that holds.
+    pub(crate) blocks: u64,
+    /// Transactions that the federation committed.
+    pub(crate) committed: usize,
+    /// Transactions that it refused, in blocks.
+    pub(crate) refused: usize,
+    /// Signatures that were checked again.
+    pub(crate) signatures: u64,
 }
 
 /// Where a measurement fails half way, no validator is left behind.

@@ -219,7 +219,12 @@ fn table_of_run(out: &mut String, run: &Run) {
         checked.restart_seconds,
         checked.export_bytes as f64 / 1e6
     );
-    let _ = writeln!(out, "  {}", checked.said.replace('\n', "; "));
+    let verified = &checked.verified;
+    let _ = writeln!(
+        out,
+        "  verified: {} blocks, {} committed (as many as were answered), {} refused, {} signatures, every rule",
+        verified.blocks, verified.committed, verified.refused, verified.signatures
+    );
 }
 
 fn table_of_compared(out: &mut String, compared: &[Compared]) {

@@ -139,7 +139,8 @@ async fn once(federation: &Federation, task: Task, sample: &mut Sample) -> anyho
     let Script { prepare, measured, committed, refused } =
         workload::script(task.workload, task.size);
     let addresses = federation.addresses();
-    prepared(load::run(&addresses, PREPARING, Arc::new(prepare), Pace::Closed).await?)?;
+    sample.answered +=
+        prepared(load::run(&addresses, PREPARING, Arc::new(prepare), Pace::Closed).await?)?;
 
     let pace = match task.offered {
         Offered::Most => Pace::Closed,
@@ -160,16 +161,17 @@ async fn once(federation: &Federation, task: Task, sample: &mut Sample) -> anyho
             task.workload
         );
     }
+    sample.answered += seen.committed;
     sample.committed.extend(committed);
     sample.refused.extend(refused);
     let validators = processes.len();
     Ok(window(task, &seen, validators, (before, after), stolen, shares))
 }
 
-fn prepared(made: Measured) -> anyhow::Result<()> {
+fn prepared(made: Measured) -> anyhow::Result<usize> {
     match made.first_wrong {
         Some(wrong) => bail!("what is spent later could not be made: {wrong}"),
-        None => Ok(()),
+        None => Ok(made.committed),
     }
 }
 
