@@ -38,7 +38,7 @@ pub(crate) const OUTPUTS_EACH: usize = 200;
 const KEYS: usize = 1000;
 
 /// Bytes of a TRANSFER of one output without metadata, about.
-const TRANSFER_BYTES: usize = 720;
+const TRANSFER_BYTES: usize = 862;
 
 /// Outputs of one asset that move together, spent by one transaction.
 #[derive(Clone)]
