@@ -173,6 +173,8 @@ pub(crate) struct Plan {
     pub(crate) grow_ledger: usize,
     /// About how long a window takes.
     pub(crate) seconds: f64,
+    /// Whether a first, short window of each row is all there is of its closed loop.
+    pub(crate) first_look_only: bool,
     /// No window begins after this time.
     pub(crate) time: Duration,
     /// How often a disturbed window is measured again.
@@ -242,6 +244,7 @@ impl Flags {
             grow: grow.iter().map(|name| grown(name)).collect::<Result<_, _>>()?,
             grow_ledger: self.grow_ledger.unwrap_or(self.by_mode(100_000, 10_000, 1_000_000)),
             seconds,
+            first_look_only: self.smoke,
             time: Duration::from_secs_f64(minutes * 60.0),
             again: self.by_mode(self.again, 0, self.again),
             faults: self.faults || self.full || self.smoke,

@@ -95,7 +95,7 @@ async fn validators(suite: &mut Suite, cairn: &Path) -> anyhow::Result<(Row, Vec
         }
         let kinds = Kinds { validators, ..suite.plan.kinds.clone() };
         let federation = suite.start(cairn, &kinds).await?;
-        let task = suite.first_look(&federation, row).await?;
+        let task = sized(suite, &federation, row).await?;
         points.push(point(&federation, usize::from(validators), task).await?);
         ended(federation).await?;
     }
@@ -106,7 +106,7 @@ async fn payloads(suite: &mut Suite, cairn: &Path) -> anyhow::Result<(Row, Vec<P
     let row = (Workload::Creates, BATCH);
     let kinds = suite.plan.kinds.clone();
     let federation = suite.start(cairn, &kinds).await?;
-    let base = suite.first_look(&federation, row).await?;
+    let base = sized(suite, &federation, row).await?;
     let usual = base.size.payload;
     let mut points = Vec::new();
     for payload in PAYLOADS {
@@ -130,7 +130,7 @@ async fn connections(suite: &mut Suite, cairn: &Path) -> anyhow::Result<(Row, Ve
     let row = (Workload::Transfers, 1);
     let kinds = suite.plan.kinds.clone();
     let federation = suite.start(cairn, &kinds).await?;
-    let base = suite.first_look(&federation, row).await?;
+    let base = sized(suite, &federation, row).await?;
     let mut points = Vec::new();
     for connections in CONNECTIONS {
         if !suite.has_time(&format!("{connections} connections")) {
@@ -151,7 +151,7 @@ async fn ledger(suite: &mut Suite, cairn: &Path) -> anyhow::Result<(Row, Vec<Poi
     let row = (Workload::Transfers, BATCH);
     let kinds = Kinds { validators: 1, ..suite.plan.kinds.clone() };
     let federation = suite.start(cairn, &kinds).await?;
-    let task = suite.first_look(&federation, row).await?;
+    let task = sized(suite, &federation, row).await?;
     let (mut points, mut filled, mut size) = (Vec::new(), 0, LEDGER);
     'growing: while size <= suite.plan.grow_ledger {
         while filled < size {
@@ -204,10 +204,8 @@ async fn ended(mut federation: Federation) -> anyhow::Result<()> {
     Ok(std::fs::remove_dir_all(home)?)
 }
 
-impl Suite {
-    /// A first, short window of a row on a federation of its own, and how large those after it are.
-    async fn first_look(&self, federation: &Federation, row: Row) -> anyhow::Result<Task> {
-        let rate = self.pilot(federation, row, &mut Sample::default()).await?;
-        Ok(self.task(row, rate, Offered::Most))
-    }
+/// How large the windows of a row are on a federation of its own, by a first look.
+async fn sized(suite: &Suite, federation: &Federation, row: Row) -> anyhow::Result<Task> {
+    let first = suite.first_look(federation, row, &mut Sample::default()).await?;
+    Ok(suite.task(row, first.rate, Offered::Most))
 }

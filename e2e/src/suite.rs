@@ -58,9 +58,9 @@ pub(crate) struct Run {
 }
 
 /// Transactions of the first, short window of a row, which says how many are enough.
-const PILOT: usize = 3000;
-const PILOT_SINGLES: usize = 1500;
-const PILOT_SEQUENTIAL: usize = 20;
+const FIRST: usize = 3000;
+const FIRST_SINGLES: usize = 1500;
+const FIRST_SEQUENTIAL: usize = 20;
 
 /// A window has so many requests at least: fewer say nothing about a percentile.
 const REQUESTS_MIN: f64 = 20.0;
@@ -147,6 +147,11 @@ impl Suite {
         row: Row,
         sample: &mut Sample,
     ) -> anyhow::Result<Window> {
+        if self.plan.first_look_only {
+            let window = self.first_look(federation, row, sample).await?;
+            self.known.insert(row, window.rate);
+            return Ok(window);
+        }
         let rate = self.about(federation, row, sample).await?;
         window::measure(federation, self.task(row, rate, Offered::Most), sample).await
     }
@@ -173,27 +178,27 @@ impl Suite {
         if let Some(rate) = self.known.get(&row) {
             return Ok(*rate);
         }
-        let rate = self.pilot(federation, row, sample).await?;
+        let rate = self.first_look(federation, row, sample).await?.rate;
         self.known.insert(row, rate);
         Ok(rate)
     }
 
-    /// A first window, which warms up as well: transactions a second, about.
-    pub(crate) async fn pilot(
+    /// A first, short window, which warms up as well.
+    pub(crate) async fn first_look(
         &self,
         federation: &Federation,
         row: Row,
         sample: &mut Sample,
-    ) -> anyhow::Result<f64> {
+    ) -> anyhow::Result<Window> {
         let transactions = match row {
-            (workload, _) if workload.is_sequential() => PILOT_SEQUENTIAL,
-            (_, 1) => PILOT_SINGLES,
-            _ => PILOT,
+            (workload, _) if workload.is_sequential() => FIRST_SEQUENTIAL,
+            (_, 1) => FIRST_SINGLES,
+            _ => FIRST,
         };
         let task = self.task(row, 0.0, Offered::Most);
-        let size = self.plan.size(transactions, row.1);
+        let size = self.plan.size(transactions.next_multiple_of(row.1), row.1);
         say(&format!("{} with {} a request: a first look ...", row.0, row.1));
-        Ok(window::measure(federation, Task { size, again: 0, ..task }, sample).await?.rate)
+        window::measure(federation, Task { size, again: 0, ..task }, sample).await
     }
 
     /// A window at about so many transactions a second.

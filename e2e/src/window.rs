@@ -248,14 +248,14 @@ mod tests {
         let (taken, busy, faster) =
             ("time was stolen", "other programs were busy", "the cores became faster or slower");
         #[rustfmt::skip]
-        let table: [(f64, f64, (f64, f64), &[&str], &str); 7] = [
-            (0.01, 0.02, (100.0, 100.0), &[],                    "quiet"),
-            (0.01, 0.02, (100.0,  86.0), &[],                    "a little slower"),
-            (0.01, 0.02, (100.0,  84.0), &[faster],              "slower"),
-            (0.01, 0.02, ( 84.0, 100.0), &[faster],              "faster"),
-            (0.04, 0.02, (100.0, 100.0), &[taken],               "stolen"),
-            (0.01, 0.11, (100.0, 100.0), &[busy],                "a compiler beside it"),
-            (0.04, 0.11, (100.0,  50.0), &[taken, busy, faster], "everything"),
+        let table = [ // stolen, used by others, yardsticks
+            (0.01, 0.02, (100.0, 100.0), vec![],                    "quiet"),
+            (0.01, 0.02, (100.0,  86.0), vec![],                    "a little slower"),
+            (0.01, 0.02, (100.0,  84.0), vec![faster],              "slower"),
+            (0.01, 0.02, ( 84.0, 100.0), vec![faster],              "faster"),
+            (0.04, 0.02, (100.0, 100.0), vec![taken],               "stolen"),
+            (0.01, 0.11, (100.0, 100.0), vec![busy],                "a compiler beside it"),
+            (0.04, 0.11, (100.0,  50.0), vec![taken, busy, faster], "everything"),
         ];
         for (share, others, yardstick, expected, why) in table {
             let (longest_ms, gaps, work_us, said_by_host) = (0.0, 0, 0.0, 0.0);
