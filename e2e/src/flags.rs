@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use cairn_ledger::limits::VALIDATORS_MAX;
 use clap::{Parser, ValueEnum};
 
 use crate::{
@@ -57,7 +58,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N,...")]
     per_request: Option<String>,
     /// Shares of the closed loop's rate, in percent, at which latency is measured, with one
-    /// transaction in each request (or as few as there are) [default: 25,50,80].
+    /// transaction in each request (or as few as there are) [default: 25,50,80; 50 with --against].
     #[arg(long, value_name = "PERCENT,...")]
     loads: Option<String>,
     /// Growth curves to measure: ledger, validators, payload, connections.
@@ -111,7 +112,7 @@ pub(crate) struct Flags {
     /// Where validators keep their data: a new directory, removed at the end [default: a temporary one].
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Measures the peers as well, with the project's own scripts, where they are.
+    /// Measures other systems as well, with e2e/peers/run.sh, where that is.
     #[arg(long)]
     peers: bool,
     /// For people or for programs.
@@ -208,8 +209,9 @@ impl Flags {
             "validators",
             "ledger,validators,payload,connections",
         )))?;
+        let usual_loads = if self.against.is_some() { "50" } else { "25,50,80" };
         let loads: Vec<f64> =
-            list(self.loads.as_deref().unwrap_or(self.by_mode("25,50,80", "50", "25,50,80")))?;
+            list(self.loads.as_deref().unwrap_or(self.by_mode(usual_loads, "50", "25,50,80")))?;
         if let Some(load) = loads.iter().find(|load| !(1.0..=100.0).contains(*load)) {
             return Err(format!("--loads: {load} is not between 1 and 100 percent"));
         }
@@ -230,12 +232,15 @@ impl Flags {
         for (flag, number) in [
             ("--connections", self.connections),
             ("--single-connections", self.single_connections),
-            ("--validators", usize::from(self.validators)),
             ("--rounds", self.rounds),
         ] {
             if !(1..=10_000).contains(&number) {
                 return Err(format!("{flag}: {number} is not between 1 and 10000"));
             }
+        }
+        if !(1..=VALIDATORS_MAX).contains(&usize::from(self.validators)) {
+            let number = self.validators;
+            return Err(format!("--validators: {number} is not between 1 and {VALIDATORS_MAX}"));
         }
         Ok(Plan {
             workloads: list(self.workload.as_deref().unwrap_or(self.by_mode("W1,W3", all, all)))?,
@@ -348,7 +353,8 @@ mod tests {
     #[test]
     fn what_cannot_be_measured_is_refused() {
         #[rustfmt::skip]
-        let table: [(&[&str], &str); 8] = [
+        let table: [(&[&str], &str); 9] = [
+            (&["--validators", "129"],        "between 1 and 128"),
             (&["--workload", "W7"],           "W7"),
             (&["--per-request", "0"],         "between 1 and 1000"),
             (&["--per-request", "ten"],       "invalid digit"),

@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What a shell says of a program that Ctrl-C ended.
@@ -17,12 +17,13 @@ const ENDED_BY_INTERRUPT: i32 = 130;
 /// Runs that are under way.
 static RUNNING: Mutex<Vec<Running>> = Mutex::new(Vec::new());
 
-/// One run of `cairn dev`.
-struct Running {
-    /// The process that started the validators.
-    parent: u32,
-    /// Where the validators keep their data, and their process ids.
-    data: PathBuf,
+/// Processes that end with this one.
+enum Running {
+    /// One run of `cairn dev`: the process that started the validators, and where they keep their
+    /// data and their process ids.
+    Federation { parent: u32, data: PathBuf },
+    /// A script, with a process group of its own.
+    Script(u32),
 }
 
 /// Waits for Ctrl-C or a request to end, then clears up and ends this process. `data` is what is
@@ -45,19 +46,33 @@ pub(crate) fn watch(data: PathBuf) -> anyhow::Result<()> {
 
 /// From now on, these validators end when the run is interrupted.
 pub(crate) fn register(parent: u32, data: &Path) {
-    running().push(Running { parent, data: data.to_owned() });
+    running().push(Running::Federation { parent, data: data.to_owned() });
+}
+
+/// From now on, this script and all it started are asked to end when the run is interrupted.
+pub(crate) fn register_script(leader: u32) {
+    running().push(Running::Script(leader));
 }
 
 /// They have ended.
-pub(crate) fn forget(parent: u32) {
-    running().retain(|running| running.parent != parent);
+pub(crate) fn forget(process: u32) {
+    running().retain(|running| match running {
+        Running::Federation { parent, .. } => *parent != process,
+        Running::Script(leader) => *leader != process,
+    });
+}
+
+/// Asks a script and all it started to end; it may have things of its own to clear up.
+pub(crate) fn end_script(leader: u32) {
+    if let Some(leader) = pid(leader) {
+        let _ = kill_process_group(leader, Signal::TERM);
+    }
 }
 
 /// Kills the validators of a federation and who started them, at once.
 pub(crate) fn end(parent: u32, data: &Path) {
     // The parent first, or it would report each of its children.
-    let parent = i32::try_from(parent).ok().and_then(Pid::from_raw);
-    for process in parent.into_iter().chain(validators(data)) {
+    for process in pid(parent).into_iter().chain(validators(data)) {
         let _ = kill_process(process, Signal::KILL);
     }
 }
@@ -65,17 +80,24 @@ pub(crate) fn end(parent: u32, data: &Path) {
 /// Process ids of the validators whose data is below a directory.
 pub(crate) fn validators(data: &Path) -> Vec<Pid> {
     let Ok(homes) = std::fs::read_dir(data) else { return Vec::new() };
-    let pid = |home: PathBuf| {
+    let of = |home: PathBuf| {
         let text = std::fs::read_to_string(home.join("pid")).ok()?;
         Pid::from_raw(text.trim().parse().ok()?)
     };
-    homes.filter_map(|home| pid(home.ok()?.path())).collect()
+    homes.filter_map(|home| of(home.ok()?.path())).collect()
 }
 
 fn end_all() {
-    for Running { parent, data } in running().drain(..) {
-        end(parent, &data);
+    for running in running().drain(..) {
+        match running {
+            Running::Federation { parent, data } => end(parent, &data),
+            Running::Script(leader) => end_script(leader),
+        }
     }
+}
+
+fn pid(number: u32) -> Option<Pid> {
+    i32::try_from(number).ok().and_then(Pid::from_raw)
 }
 
 fn running() -> std::sync::MutexGuard<'static, Vec<Running>> {

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tokio::{process::Command, time::timeout};
 
-use crate::progress::say;
+use crate::{interrupt, progress::say};
 
 /// The script, from the root of the project.
 const SCRIPT: &str = "e2e/peers/run.sh";
@@ -43,10 +43,18 @@ pub(crate) async fn measure(time: Duration) -> anyhow::Result<Vec<Peer>> {
     say("peers ...");
     let script = Command::new(SCRIPT)
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true)
-        .output();
-    let out = timeout(time, script).await.context("the peers took too long")??;
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("starting {SCRIPT}"))?;
+    let leader = script.id().context("the script runs")?;
+    interrupt::register_script(leader);
+    let out = timeout(time, script.wait_with_output()).await;
+    if out.is_err() {
+        interrupt::end_script(leader);
+    }
+    interrupt::forget(leader);
+    let out = out.context("the peers took too long")??;
     if !out.status.success() {
         bail!("{SCRIPT} ended with {}", out.status);
     }

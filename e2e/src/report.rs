@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::{
-    growth::Curve,
+    growth::{Curve, Point},
     machine::Machine,
     pairing::Compared,
     peers::Peer,
@@ -151,7 +151,7 @@ fn latency_plot((workload, each): (&str, usize), windows: &[Window]) -> (String,
 }
 
 fn curve_plot(curve: &Curve) -> Plot {
-    let line = |name: &str, of: fn(&crate::growth::Point) -> f64| {
+    let line = |name: &str, of: fn(&Point) -> f64| {
         (name.to_owned(), curve.points.iter().map(|point| (point.at as f64, of(point))).collect())
     };
     let mut lines = vec![line("committed", |point| point.rate)];
@@ -262,6 +262,12 @@ fn table_of_curve(out: &mut String, curve: &Curve) {
             mark(&point.disturbed),
         );
     }
+    if let Some(bytes) = bytes_each(&curve.points).filter(|_| curve.what == "ledger") {
+        let _ = writeln!(
+            out,
+            "  {bytes:.0} B of resident memory for each transaction more, with its output"
+        );
+    }
 }
 
 fn table_of_peers(out: &mut String, peers: &[Peer]) {
@@ -281,6 +287,13 @@ fn table_of_peers(out: &mut String, peers: &[Peer]) {
             peer.note,
         );
     }
+}
+
+/// What each transaction more costs, from the first point to the last, where transactions are what grows.
+fn bytes_each(points: &[Point]) -> Option<f64> {
+    let (first, last) = (points.first()?, points.last()?);
+    let more = last.at.checked_sub(first.at).filter(|more| *more > 0)?;
+    Some((last.resident_mib - first.resident_mib) * 1024.0 * 1024.0 / more as f64)
 }
 
 /// A star at what cannot be believed.

@@ -35,6 +35,9 @@ pub(crate) struct Suite {
     until: Instant,
     /// How many transactions a second there were about, of each row: how much is enough for a window.
     known: BTreeMap<Row, f64>,
+    /// Requests a second that the first closed loop of each row reached: shares are shares of this, so
+    /// that two programs are offered the same.
+    most: BTreeMap<Row, f64>,
     federations: usize,
 }
 
@@ -72,8 +75,8 @@ impl Suite {
     /// One that keeps its federations below a directory.
     pub(crate) fn new(plan: Plan, root: PathBuf, base_port: u16) -> Self {
         let until = now() + plan.time;
-        let (left_out, known) = (Vec::new(), BTreeMap::new());
-        Self { plan, left_out, root, base_port, until, known, federations: 0 }
+        let (left_out, known, most) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        Self { plan, left_out, root, base_port, until, known, most, federations: 0 }
     }
 
     /// Whether there is time for one more; what there is no time for is noted.
@@ -129,7 +132,7 @@ impl Suite {
         sample: &mut Sample,
     ) -> anyhow::Result<Vec<Window>> {
         let closed = self.closed(federation, row, sample).await?;
-        let most = closed.rate / row.1 as f64;
+        let most = *self.most.entry(row).or_insert(closed.rate / row.1 as f64);
         let mut windows = vec![closed];
         let loads = if self.plan.has_loads(row) { self.plan.loads.clone() } else { Vec::new() };
         for share in loads {

@@ -124,6 +124,7 @@ mod tests {
             (409, TWICE.to_owned(),        vec![Committed],              (0, 0, 1), "a good one refused"),
             (409, TWICE.to_owned(),        vec![DoubleSpend],            (0, 1, 0), "a bad one refused"),
             (200, YES.to_owned(),          vec![DoubleSpend],            (0, 0, 1), "a bad one committed"),
+            (200, YES.replace("index", "DOUBLE_SPEND"), vec![DoubleSpend], (0, 0, 1), "committed, whatever else it says"),
             (400, BAD.to_owned(),          vec![DoubleSpend],            (0, 0, 1), "for another reason"),
             (400, BAD.replace("SIG_INVALID", "INPUT_NOT_FOUND"), vec![BadSignature], (0, 1, 0), "a block behind"),
             (400, BAD.replace("SIG_INVALID", "INPUT_NOT_FOUND"), vec![DoubleSpend],  (0, 0, 1), "what is spent was there"),
