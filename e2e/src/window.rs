@@ -1,8 +1,9 @@
 //! One window: a workload, sent at a pace, with everything that says whether to believe it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::bail;
+use rustix::process::Pid;
 use serde::Serialize;
 
 use crate::{
@@ -80,6 +81,9 @@ pub(crate) struct Window {
     pub(crate) validators_us: f64,
     /// The same of the load generator.
     pub(crate) generator_us: f64,
+    /// What the validators used after the last answer, until they had nothing more to do: indexes and
+    /// snapshots follow behind.
+    pub(crate) behind_us: f64,
     /// Windows before this one that were thrown away.
     pub(crate) discarded: usize,
     /// Why this one cannot be believed either: it was kept since no better one came.
@@ -147,11 +151,13 @@ async fn once(federation: &Federation, task: Task, sample: &mut Sample) -> anyho
         Offered::Share(share, most) => Pace::Open(share * most),
     };
     let processes = federation.processes();
+    settled(&processes).await;
     let before = yardstick::signatures_per_second();
     let (probe, usage) = (Probe::start(), Usage::now(&processes));
     let seen = load::run(&addresses, task.connections, Arc::new(measured), pace).await?;
     let shares = Usage::now(&processes).since(&usage);
     let stolen = probe.end();
+    let behind_s = settled(&processes).await;
     let after = yardstick::signatures_per_second();
     if seen.wrong > 0 {
         let first = seen.first_wrong.unwrap_or_default();
@@ -165,7 +171,36 @@ async fn once(federation: &Federation, task: Task, sample: &mut Sample) -> anyho
     sample.committed.extend(committed);
     sample.refused.extend(refused);
     let validators = processes.len();
-    Ok(window(task, &seen, validators, (before, after), stolen, shares))
+    let window = window(task, &seen, validators, (before, after), stolen, shares);
+    Ok(Window { behind_us: each(behind_s, &seen), ..window })
+}
+
+/// Microseconds of a core per committed transaction.
+fn each(seconds: f64, seen: &Measured) -> f64 {
+    seconds * 1e6 / seen.committed.max(1) as f64
+}
+
+/// Validators that use less of a core than this have nothing to do.
+const IDLE: f64 = 0.1;
+
+/// How long that is watched, and how often at most.
+const LOOK: Duration = Duration::from_millis(200);
+const LOOKS_MAX: usize = 50;
+
+/// Waits until the validators have nothing more to do; the seconds of a core that they used
+/// until then. What they still do would make the yardstick shorter.
+async fn settled(validators: &[Pid]) -> f64 {
+    let start = Usage::now(validators);
+    let mut before = Usage::now(validators);
+    for _ in 0..LOOKS_MAX {
+        tokio::time::sleep(LOOK).await;
+        let now = Usage::now(validators);
+        if now.since(&before).validators_s < IDLE * LOOK.as_secs_f64() {
+            break;
+        }
+        before = now;
+    }
+    Usage::now(validators).since(&start).validators_s
 }
 
 fn prepared(made: Measured) -> anyhow::Result<usize> {
@@ -186,7 +221,6 @@ fn window(
     let Task { workload, size, connections, offered, again: _ } = task;
     let (before, after) = yardstick;
     let checks = seen.rate() * (validators * workload.signatures()) as f64;
-    let each = |seconds: f64| seconds * 1e6 / seen.committed.max(1) as f64;
     Window {
         workload: workload.to_string(),
         what: workload.what(),
@@ -207,8 +241,9 @@ fn window(
         yardstick,
         disturbed: disturbed(&stolen, &shares, yardstick),
         stolen,
-        validators_us: each(shares.validators_s),
-        generator_us: each(shares.generator_s),
+        validators_us: each(shares.validators_s, seen),
+        generator_us: each(shares.generator_s, seen),
+        behind_us: 0.0,
         shares,
         discarded: 0,
     }
