@@ -82,7 +82,7 @@ pub(crate) struct Flags {
     /// How many validators.
     #[arg(long, default_value_t = 4)]
     pub(crate) validators: u16,
-    /// So many outputs are there, at least, when TRANSFERs begin.
+    /// So many outputs are made, at least, before each window of TRANSFERs; spends jump over all of them.
     #[arg(long, default_value_t = 0, value_name = "N")]
     live_outputs: usize,
     /// Bytes of payload in each CREATE.
