@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Context;
+use anyhow::bail;
 use serde::Serialize;
 
 use crate::{
@@ -117,15 +117,22 @@ async fn offer(
     Ok(seen)
 }
 
+/// How often somebody is asked who leads, with so long between: after a restart, nobody does at first.
+const LOOKS_MAX: usize = 100;
+const LOOK: Duration = Duration::from_millis(100);
+
 /// The number of the validator that leads the log.
 async fn leader(federation: &Federation) -> anyhow::Result<u16> {
-    for (number, address) in (0..).zip(federation.admin_addresses()) {
-        let answer = Connection::open(&address).await?.get("/metrics").await?;
-        if leads(&String::from_utf8_lossy(&answer.body)) {
-            return Ok(number);
+    for _ in 0..LOOKS_MAX {
+        for (number, address) in (0..).zip(federation.admin_addresses()) {
+            let answer = Connection::open(&address).await?.get("/metrics").await?;
+            if leads(&String::from_utf8_lossy(&answer.body)) {
+                return Ok(number);
+            }
         }
+        tokio::time::sleep(LOOK).await;
     }
-    None.context("no validator leads the log")
+    bail!("no validator leads the log")
 }
 
 fn leads(metrics: &str) -> bool {
