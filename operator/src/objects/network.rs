@@ -90,18 +90,19 @@ fn outside(checked: &Checked) -> Value {
         let pd = tikv.pd_endpoints.iter().filter_map(|endpoint| port_of(endpoint));
         egress.push(json!({ "ports": tcp(pd.chain([PORT_TIKV])) }));
     }
-    let issuer = tcp(issuer_ports(checked));
-    if !issuer.is_empty() {
-        egress.push(json!({ "ports": issuer }));
+    let urls = tcp(ports_of_urls(checked));
+    if !urls.is_empty() {
+        egress.push(json!({ "ports": urls }));
     }
     json!({ "policyTypes": ["Egress"], "egress": egress })
 }
 
-/// Where the keys of `api.oidc` are fetched, when it is set up.
-fn issuer_ports(checked: &Checked) -> impl Iterator<Item = u16> {
-    let oidc = checked.spec.config.as_ref().map(|config| &config["api"]["oidc"]);
-    let url = |field: &str| oidc.and_then(|oidc| oidc[field].as_str()).and_then(port_of_url);
-    [url("issuer"), url("jwks_url")].into_iter().flatten()
+/// Where the keys of `api.oidc` are fetched, and where traces are sent, when these are set up.
+fn ports_of_urls(checked: &Checked) -> impl Iterator<Item = u16> {
+    let config = checked.spec.config.as_ref();
+    let urls = ["/api/oidc/issuer", "/api/oidc/jwks_url", "/traces/endpoint"];
+    let url = move |pointer| config.and_then(|config| config.pointer(pointer)?.as_str());
+    urls.into_iter().filter_map(url).filter_map(port_of_url)
 }
 
 /// Ports once each, in order.
