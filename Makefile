@@ -52,7 +52,7 @@ crds: ## Writes the CRDs, and the copy in their chart, from the operator's types
 
 .PHONY: dashboards
 dashboards: ## Writes what is generated for those who watch: docs/metrics.md, dashboards, rules
-	UPDATE_GOLDENFILES=1 cargo test --quiet --workspace --locked --features cairn-node/tikv --test boards --test metrics --test rules
+	UPDATE_GOLDENFILES=1 cargo test --quiet --workspace --locked --features cairn-node/tikv --test boards --test metrics --test rules --test objects
 
 REGISTRY ?= ghcr.io/cairndb
 # release, or debug: which takes less time to make, and more to run.
