@@ -83,6 +83,12 @@ impl Stop {
     }
 }
 
+/// Whether the validators get this variable of ours.
+fn is_for_all(variable: &str) -> bool {
+    let telling = ["CAIRN_LOG", "CAIRN_TRACES_"];
+    !variable.starts_with("CAIRN_") || telling.iter().any(|begins| variable.starts_with(begins))
+}
+
 fn start(home: &Home) -> Result<Running<'_>, Failure> {
     let launch = || -> io::Result<Child> {
         let log =
@@ -90,12 +96,10 @@ fn start(home: &Home) -> Result<Running<'_>, Failure> {
         let child = Command::new(std::env::current_exe()?)
             .args(["node", "--end-with-parent", &std::process::id().to_string(), "--config"])
             .arg(home.config_file())
-            // What overrides a file is meant for one validator, not for all of them at once.
+            // What overrides a file is meant for one validator, not for all of them at once; but what they
+            // tell is asked of all alike.
             .env_clear()
-            .envs(
-                std::env::vars_os()
-                    .filter(|(name, _)| !name.to_string_lossy().starts_with("CAIRN_")),
-            )
+            .envs(std::env::vars_os().filter(|(name, _)| is_for_all(&name.to_string_lossy())))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -220,5 +224,27 @@ async fn end(children: &mut [Running<'_>]) {
 fn collect(children: &mut [Running<'_>]) {
     for running in children.iter_mut().filter(|running| !running.ended) {
         running.ended = matches!(running.child.try_wait(), Ok(Some(_)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_for_all;
+
+    #[test]
+    fn validators_get_what_is_meant_for_all_of_them() {
+        #[rustfmt::skip]
+        let table = [
+            ("PATH",                   true,  "anything of the machine's"),
+            ("CAIRN_LOG",              true,  "what is told"),
+            ("CAIRN_LOG_FORMAT",       true,  "and how"),
+            ("CAIRN_TRACES_ENDPOINT",  true,  "and to whom"),
+            ("CAIRN_API",              false, "all would listen there"),
+            ("CAIRN_DATA",             false, "all would write there"),
+            ("CAIRN_URL",              false, "for clients"),
+        ];
+        for (variable, expected, why) in table {
+            assert_eq!(is_for_all(variable), expected, "{variable}: {why}");
+        }
     }
 }

@@ -34,6 +34,7 @@ Examples:
   cairn dev
   cairn dev --validators 7 --data ./seven --base-port 20000
   cairn dev --order tikv --store tikv                        log and state in TiKV
+  CAIRN_TRACES_ENDPOINT=http://127.0.0.1:4318 cairn dev      tells a collector of OpenTelemetry
   kill -9 $(cat DIR/validator-2/pid)                         one falls; the others go on
   cairn node --config DIR/validator-2/cairn.toml             and comes back")]
 pub(super) struct Arguments {
