@@ -218,6 +218,22 @@ const QUORUM_AT_RISK: Alert = Alert {
             fires: &[cluster("1")],
         },
         Case {
+            why: "two miss each other only, and the rest reaches all",
+            step: "1m",
+            series: &[
+                ("cairn_voting_power{alice}", "4+0x20"),
+                ("cairn_voting_power{bob}", "4+0x20"),
+                ("cairn_voting_power_reachable{alice}", "3+0x20"),
+                ("cairn_voting_power_reachable{bob}", "4+0x20"),
+                ("cairn_quorum_margin{alice}", "0+0x20"),
+                ("cairn_quorum_margin{bob}", "1+0x20"),
+                ("cairn_voting{alice}", "1+0x20"),
+                ("cairn_voting{bob}", "1+0x20"),
+            ],
+            at: "15m",
+            fires: &[],
+        },
+        Case {
             why: "one of seven does not vote",
             step: "1m",
             series: &[
