@@ -163,6 +163,16 @@ const WRITE_ERRORS_BURN_FAST: Alert = Alert {
             fires: &[],
         },
         Case {
+            why: "five of hundreds, and a rate that would burn",
+            step: "1m",
+            series: &[
+                ("cairn_http_requests_total{alice, route=\"v2/transactions\", status=\"202\"}", "0+3x90"),
+                ("cairn_http_requests_total{alice, route=\"v2/transactions\", status=\"503\"}", "0+0x60 1+1x4 5+0x20"),
+            ],
+            at: "67m",
+            fires: &[],
+        },
+        Case {
             why: "what clients did wrong is no failure of ours",
             step: "1m",
             series: &[
