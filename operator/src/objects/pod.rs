@@ -118,8 +118,9 @@ fn container(checked: &Checked, validator: &ValidatorSpec, files: &[File]) -> Va
             port("mesh", PORT_MESH),
         ],
         "resources": validator.resources.as_ref().or(checked.spec.resources.as_ref()),
-        // An hour, for whoever has to read a long journal and make its indexes anew.
-        "startupProbe": { "httpGet": ask("/livez"), "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 720 },
+        // An hour, for whoever has to read a long journal and make its indexes anew. It is asked every second:
+        // who hangs before the first answer is not noticed any sooner than that hour.
+        "startupProbe": { "httpGet": ask("/livez"), "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": 3600 },
         "livenessProbe": {
             "httpGet": ask("/livez"),
             "periodSeconds": 10,
