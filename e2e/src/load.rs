@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::Context;
+use tokio::task::JoinSet;
 
 use crate::{clock::now, http::Connection, latency::Latencies, verdict, workload::Request};
 
@@ -91,13 +92,12 @@ pub(crate) async fn run(
     let answered = requests.iter().map(|_| AtomicBool::new(false)).collect();
     let (next, start) = (AtomicUsize::new(0), now());
     let shared = Arc::new(Shared { requests, answered, next, pace, start });
-    let tasks: Vec<_> = opened
-        .into_iter()
-        .map(|connection| tokio::spawn(work(connection, Arc::clone(&shared))))
-        .collect();
+    let mut tasks: JoinSet<_> =
+        opened.into_iter().map(|connection| work(connection, Arc::clone(&shared))).collect();
     let mut all = Seen::default();
-    for task in tasks {
-        all.add(task.await??);
+    // The first that fails ends all: others may wait for an answer that will not come.
+    while let Some(seen) = tasks.join_next().await {
+        all.add(seen??);
     }
     let took = start.elapsed();
     let Seen { committed, refused, wrong, resent, first_wrong, latencies, delays } = all;
@@ -220,6 +220,33 @@ mod tests {
             let most = if matches!(pace, Pace::Closed) { 0.0 } else { least - 60.0 };
             assert!(measured.delays.at(1.0).context("five")? >= most, "{pace:?}");
         }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_ends_all_though_others_wait_for_its_answer()
+    -> anyhow::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        // Both connections are taken; both are kept until something comes on the second, which then ends.
+        tokio::spawn(async move {
+            let (first, _) = listener.accept().await?;
+            let (mut second, _) = listener.accept().await?;
+            second.read_u8().await?;
+            drop(second);
+            std::future::pending::<()>().await;
+            drop(first);
+            anyhow::Ok(())
+        });
+        let request = |after| Request {
+            bytes: http::post("/", b"{}"),
+            expected: vec![Expected::Committed],
+            after,
+        };
+        let requests = Arc::new(vec![request(Some(1)), request(None)]);
+        let run = run(std::slice::from_ref(&address), 2, requests, Pace::Closed);
+        let ended = tokio::time::timeout(Duration::from_secs(30), run).await;
+        assert!(ended.context("it waits for ever")?.is_err());
         Ok(())
     }
 }
